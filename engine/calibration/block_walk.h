@@ -1,0 +1,40 @@
+#pragma once
+// Walks a float model block by block over all windows, so that one block's weights and one site's moments are in use at a
+// time, and gathers the second moments of every site of the block.
+#include <array>
+#include <memory>
+#include <stop_token>
+#include <vector>
+
+#include "base/progress.h"
+#include "calibration/calibration.h"
+#include "model/transformer.h"
+#include "quantization/second_moments.h"
+
+namespace lrc {
+
+struct BlockMoments {
+  std::array<SecondMoments, 4> by_site;           ///< by SiteKind
+  std::array<SecondMoments, 4> held_out_by_site;  ///< of the held-out windows; tokens = 0 when there are none
+};
+
+/// Hidden states of all windows, advanced block by block.
+class BlockWalk {
+ public:
+  /// The first `calibration` windows gather moments, the rest are held out.
+  BlockWalk(Transformer& transformer, const TokenWindows& windows, std::size_t calibration_windows);
+
+  std::size_t next_block() const { return next_; }
+  /// Runs the next block over all windows; with `activation` also gathers moments for its sites (one scheme per site kind).
+  BlockMoments advance(const std::array<ActivationScheme, 4>& activation, std::stop_token stop);
+  /// Runs it without listening: what a resumed run does with blocks that are finished.
+  void skip(std::stop_token stop);
+
+ private:
+  BlockMoments run(const std::array<ActivationScheme, 4>* activation, std::stop_token stop);
+  Transformer& transformer_;
+  std::size_t calibration_windows_, next_ = 0, context_;
+  std::vector<Buffer> hidden_;
+};
+
+}  // namespace lrc

@@ -1,0 +1,95 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "model/transformer.h"
+#include "tokenizer/chat_template.h"
+#include "tokenizer/tokenizer.h"
+
+namespace lrc {
+
+struct Sampling {
+  float temperature = 0.0f;  ///< 0 = greedy (lowest id wins a tie)
+  std::size_t top_k = 0;     ///< 0 = off
+  float top_p = 1.0f;
+  std::uint64_t seed = 0;
+};
+/// Deterministic for a seed, the same on every machine for the same logits.
+class Sampler {
+ public:
+  explicit Sampler(const Sampling& sampling);
+  TokenId pick(const float* logits, std::size_t vocabulary);
+
+ private:
+  Sampling sampling_;
+  std::uint64_t state_;
+};
+
+struct GeneratedToken {
+  TokenId id = 0;
+  std::string text;   ///< complete characters that this token adds (may be empty in the middle of one)
+  double probability = 0;
+  std::optional<double> kl;  ///< in follow mode: KL(first ‖ second) at this position
+};
+/// Called on the generating thread for each token; false stops.
+using TokenCallback = std::function<bool(const GeneratedToken&)>;
+
+enum class StopReason { end_of_turn, length, stopped, context_full };
+struct Generation {
+  std::vector<TokenId> ids;  ///< without the stop token
+  std::string text;
+  std::size_t prompt_tokens = 0;
+  double prompt_tokens_per_second = 0, tokens_per_second = 0, first_token_s = 0;
+  StopReason reason = StopReason::length;
+  std::vector<double> kl;    ///< per token, follow mode only
+  std::vector<bool> same_top;
+};
+
+/// A conversation with one model: keeps the cache, re-reads only what changed. One thread at a time.
+class ChatSession {
+ public:
+  ChatSession(std::shared_ptr<Transformer> transformer, std::shared_ptr<const Tokenizer> tokenizer, std::size_t context);
+
+  /// Continues `prompt_ids` (the whole conversation as tokens; a common prefix with the cache is not computed again).
+  Generation generate(const std::vector<TokenId>& prompt_ids, std::size_t max_tokens, const Sampling& sampling, const TokenCallback& on_token,
+                      std::stop_token stop);
+  /// Feeds the ids of another model's answer; per token the logits after it are given to `visit` (position 0: prediction of the
+  /// first answer token). Used for following and for scoring.
+  void score(const std::vector<TokenId>& prompt_ids, const std::vector<TokenId>& answer_ids,
+             const std::function<void(std::size_t index, const float* logits)>& visit, std::stop_token stop);
+  void set_branch(const BranchControl& branch);  ///< empties the cache when it changes
+  Transformer& transformer() { return *transformer_; }
+  std::size_t context() const { return context_; }
+  std::size_t cached_tokens() const { return cached_.size(); }
+
+ private:
+  std::size_t feed(const std::vector<TokenId>& ids, std::stop_token stop);
+  std::shared_ptr<Transformer> transformer_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::size_t context_;
+  KvCache cache_;
+  std::vector<TokenId> cached_;
+  BranchControl branch_;
+};
+
+/// What one token of the first model's answer looks like from both sides: for the hover table of the window.
+struct TokenComparison {
+  TokenId id = 0;
+  double kl = 0;
+  double probability_first = 0, probability_second = 0;
+  struct Candidate {
+    TokenId id;
+    double probability;
+  };
+  std::vector<Candidate> top_first, top_second;  ///< five likeliest each
+};
+/// Scores `answer_ids` after `prompt_ids` with both sessions: KL(first ‖ second) per token and the likeliest candidates.
+std::vector<TokenComparison> compare_answer(ChatSession& first, ChatSession& second, const std::vector<TokenId>& prompt_ids,
+                                            const std::vector<TokenId>& answer_ids, std::stop_token stop);
+
+}  // namespace lrc

@@ -1,0 +1,29 @@
+#pragma once
+// The one activation quantizer. Calibration, the reference forward pass, the CPU kernels and the shaders compute these
+// codes for the same float32 input, bit for bit. The code is defined by comparison, not by division: with
+// s = max|x| · (clip / qmax) (the constant rounded to float32 once on the host, one float32 multiplication), the code is
+// the integer q with (q − ½)·s ≤ x ≤ (q + ½)·s, both products in float32, ties to the even q, then clamped. Devices whose
+// division is not exactly rounded can therefore agree (an approximate quotient is only the first guess).
+#include <cstddef>
+#include <cstdint>
+
+#include "quantization/scheme.h"
+#include "tensor/matrix.h"
+
+namespace lrc {
+
+int highest_code(int bits);  ///< 2^(b−1) − 1
+int lowest_code(int bits);   ///< −2^(b−1)
+/// clip / qmax as the float32 constant that everybody multiplies max|x| by.
+float activation_scale_factor(const ActivationScheme& scheme);
+/// The code of one value for a scale > 0, unclamped range limited to ±127 by the caller's bits (scale 0 → code 0).
+int activation_code(float x, float scale, int lowest, int highest);
+
+/// Codes (tokens, width) and scales (tokens, groups) of x (tokens, width). Scale of an all-zero group is 0, codes 0.
+/// Throws Error(bad_input) when the group size does not divide the width, Error(numerical) on NaN or infinity.
+void quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::int8_t* codes,
+                          float* scales);
+/// Quantize-dequantize: y = code · scale. x and y may be the same.
+void fake_quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, float* y);
+
+}  // namespace lrc

@@ -1,0 +1,59 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "evaluation/evaluation.h"
+#include "run/recipe.h"
+
+namespace lrc {
+
+struct LayerRecord {
+  std::string name, method;
+  int weight_bits = 4, activation_bits = 4, factor_bits = 16;
+  std::size_t group_size = 0, rank = 0, out_features = 0, in_features = 0;
+  double bits_per_weight = 0;
+  // Relative to ‖W X‖² (cli.md).
+  double loss = 0, loss_uncorrected = 0, loss_regularized = 0, lower_bound = 0, weights_only = 0, activations_only = 0;
+  std::optional<double> held_out_loss;
+  double seconds = 0;
+  std::string file;    ///< layers/NAME.safetensors
+  std::string sha256;
+};
+
+enum class RunState { running, paused, stopped, failed, done };
+std::string_view name(RunState state);
+
+/// RUN/manifest.json: the facts of a run. `results` (PPL, KL) are added by an evaluation after the solve.
+struct Manifest {
+  int format_version = 1;
+  std::string program_version;
+  std::filesystem::path model_path;
+  std::string model_sha256, model_name;
+  Recipe recipe;
+  std::vector<std::pair<std::string, LayerScheme>> effective;
+  std::string calibration_path, calibration_sha256;
+  std::size_t calibration_tokens = 0;
+  Json machine;
+  std::vector<std::pair<std::string, double>> timings;  ///< stage, seconds
+  double bits_per_weight = 0;
+  std::uint64_t file_bytes = 0;
+  std::uint64_t peak_memory_bytes = 0;
+  std::vector<LayerRecord> layers;  ///< finished ones, in order
+  std::size_t layers_total = 0;
+  RunState state = RunState::running;
+  std::string failure;              ///< the sentence, when failed
+  std::optional<Evaluation> evaluation;
+  Json evaluation_protocol;         ///< text, sha256, context, windows
+  std::string fingerprint;          ///< of model + recipe + corpus: what must match to continue
+};
+
+Json to_json(const Manifest& manifest);
+/// Throws Error(bad_file) naming file and key; a newer format_version is refused with the version that can open it.
+Manifest read_manifest(const std::filesystem::path& run_folder);
+bool is_run_folder(const std::filesystem::path& path);
+
+}  // namespace lrc

@@ -1,0 +1,95 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "correction/solve.h"
+#include "model/model.h"
+#include "model/weights.h"
+
+namespace lrc {
+
+/// A rank as people write it: 57, or 10 % by a rule.
+struct RankChoice {
+  bool percent = false;
+  double value = 0;  ///< a whole number, or per cent
+  bool operator==(const RankChoice&) const = default;
+};
+RankChoice parse_rank(const std::string& text);  ///< "57", "10%", "10 %"; throws Error(bad_input)
+std::string to_string(const RankChoice& rank);
+
+/// Settings of one pattern that differ from the recipe's own; only the fields that are set.
+struct Override {
+  std::string pattern;  ///< shell globs, several with commas
+  std::optional<std::string> method;
+  std::optional<int> weight_bits, activation_bits, iterations;
+  std::optional<std::size_t> group_size;
+  std::optional<float> clip;
+  std::optional<RankChoice> rank;
+  std::optional<bool> deflate;
+  std::optional<double> damping, gptq_damping;
+  std::optional<bool> skip;
+  bool operator==(const Override&) const = default;
+};
+/// "PATTERN:field=value,field=value" as `--set` takes it. Fields are named as in the JSON. Throws Error(bad_input) naming the field.
+Override parse_override(const std::string& text);
+
+/// All choices of one run. The same JSON from the window and for `lrc quantize --recipe`.
+struct Recipe {
+  std::string name = "LRC 10 %";
+  std::string method = "lrc";
+  WeightScheme weight;
+  ActivationScheme activation;
+  RankChoice rank{true, 10};
+  RankRule rank_rule = RankRule::min_dimension;
+  int iterations = 1;
+  bool deflate = false;
+  double damping = 0.01, gptq_damping = 0.01;
+  RotationChoice rotation{true, true, true, 0};
+  std::string calibration;               ///< a path, or "" for the shipped WikiText-2 train slice
+  std::size_t calibration_tokens = 65536;
+  std::size_t calibration_context = 2048;  ///< at most the model's context
+  std::size_t held_out_windows = 1;        ///< windows after the calibration ones that only measure (held-out loss)
+  std::string layers = "*";                ///< only these; the others stay in float
+  std::vector<Override> overrides;         ///< later wins
+  bool operator==(const Recipe&) const = default;
+};
+
+Json to_json(const Recipe& recipe);
+/// Unknown fields and bad values throw Error(bad_input) naming `origin`, the field and what is allowed.
+Recipe recipe_from_json(const Json& json, const std::string& origin);
+/// Canonical text: what is saved, hashed and compared.
+std::string to_text(const Recipe& recipe);
+
+/// Shipped recipes (resources/recipes/*.json), by name.
+std::vector<Recipe> shipped_recipes();
+/// A shipped recipe's name or a file. Throws Error(not_found) naming the shipped ones.
+Recipe load_recipe(const std::string& name_or_file);
+/// The folder with recipes and texts: beside the build, or installed, or $LRC_RESOURCES.
+std::filesystem::path resources_folder();
+
+bool matches(const std::string& patterns, const std::string& layer);  ///< shell globs (* ? [..]), commas
+
+/// THE function: what will be done to this layer. Table, forecast, runner and manifest all ask here.
+/// Throws Error(bad_input) naming the layer when the choice is impossible (rank above the matrix, group that does not divide).
+LayerScheme effective_scheme(const Recipe& recipe, const LayerInfo& layer);
+/// The first reason why this recipe cannot be carried out on this model, or nothing.
+std::optional<std::string> problem_of(const Recipe& recipe, const Model& model);
+
+/// What a recipe costs, without running.
+struct Forecast {
+  std::uint64_t layer_bytes = 0;      ///< codes + scales + factors of the linear layers
+  std::uint64_t file_bytes = 0;       ///< with embedding, head and norms as the run stores or needs them (float16)
+  double bits_per_weight = 0;
+  std::uint64_t code_bytes = 0, scale_bytes = 0, factor_bytes = 0;
+  std::uint64_t peak_memory_bytes = 0;
+  double seconds = 0;
+  std::vector<std::pair<std::string, double>> by_stage;  ///< seconds
+};
+/// Bytes follow from shapes exactly; time from costs measured on this machine (cached), memory from a model of the runner.
+Forecast forecast(const Recipe& recipe, const Model& model);
+
+}  // namespace lrc
