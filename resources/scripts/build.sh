@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Configures and builds a preset (default: release) after installing what is missing.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+preset="${1:-release}"
+shift || true
+bash "$root/resources/scripts/install_packages.sh"
+cd "$root"
+log="build/$preset/configure.log"
+mkdir -p "build/$preset"
+cmake --preset "$preset" "$@" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+cmake --build --preset "$preset"
