@@ -6,9 +6,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "model/config.h"
+#include "tensor/dtype.h"
 
 namespace lrc {
 
@@ -29,7 +31,7 @@ std::string name(const Site& site);  ///< "model.layers.3.mlp_hidden"
 SiteKind site_of(Role role);
 
 struct LayerInfo {
-  std::string name;   ///< Hugging Face module path: model.layers.7.mlp.down_proj
+  std::string name;  ///< Hugging Face module path: model.layers.7.mlp.down_proj
   std::size_t block = 0;
   Role role = Role::q_proj;
   std::size_t out_features = 0, in_features = 0;
@@ -49,7 +51,7 @@ struct Architecture {
   std::pair<std::size_t, std::size_t> (*layer_shape)(const ModelConfig& config, Role role);
 };
 std::span<const Architecture* const> architectures();
-/// Throws Error(unsupported) naming the supported ones.
-const Architecture& find_architecture(std::string_view name);
+/// By the name that configurations give as `model_type`. Throws Error(unsupported) naming `origin` and the supported ones.
+const Architecture& find_architecture(std::string_view name, const std::string& origin = {});
 
 }  // namespace lrc

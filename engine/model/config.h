@@ -16,10 +16,11 @@ struct ModelConfig {
   std::size_t hidden_size = 0, blocks = 0, heads = 0, kv_heads = 0, head_dim = 0, feed_forward = 0, vocabulary = 0, context = 0;
   float norm_epsilon = 1e-5f;
   double rope_theta = 10000.0;
-  Json rope_scaling;  ///< null or the object; interpreted by make_rope
+  Json rope_scaling;                ///< null or an object with `rope_type`; interpreted by make_rope
   std::vector<float> rope_factors;  ///< GGUF's rope_freqs.weight: frequencies are divided by it; empty if none
   std::size_t sliding_window = 0;
   bool tied_embeddings = false;
+  bool tying_is_said = false;  ///< whether the file says so; if not, the presence of a head decides
   std::optional<std::int64_t> bos;
   std::vector<std::int64_t> eos;
 };

@@ -12,7 +12,7 @@ namespace lrc {
 /// Keys and values of one sequence, (context, kv_heads · head_dim) float32 per block.
 struct KvCache {
   std::vector<Buffer> keys, values;
-  std::size_t length = 0;    ///< positions filled
+  std::size_t length = 0;  ///< positions filled
   std::size_t capacity = 0;
 };
 

@@ -34,7 +34,7 @@ struct ModelWeights {
   MatrixF embedding;  ///< (vocabulary, hidden)
   std::vector<BlockWeights> blocks;
   std::vector<float> final_norm;
-  MatrixF head;       ///< (vocabulary, hidden); empty when tied
+  MatrixF head;                                ///< (vocabulary, hidden); empty when tied
   std::optional<HadamardOrder> down_hadamard;  ///< R4: applied online to the input of down_proj
 };
 
