@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -19,7 +20,8 @@ namespace lrc {
 
 /// A metadata value. Integers are widened to 64 bits, floats to double; arrays hold one element kind.
 struct GgufValue {
-  using Array = std::variant<std::vector<std::int64_t>, std::vector<std::uint64_t>, std::vector<double>, std::vector<std::string>, std::vector<bool>>;
+  using Array =
+      std::variant<std::vector<std::int64_t>, std::vector<std::uint64_t>, std::vector<double>, std::vector<std::string>, std::vector<bool>>;
   std::variant<std::int64_t, std::uint64_t, double, bool, std::string, Array> value;
   std::uint32_t type = 0;          ///< the file's own type number (0–12), kept for writing back
   std::uint32_t element_type = 0;  ///< of an array
@@ -62,19 +64,29 @@ class GgufWriter {
   void set_u32(std::string key, std::uint32_t value);
   void set_f32(std::string key, float value);
   void set_bool(std::string key, bool value);
+  void set_strings(std::string key, std::vector<std::string> values);
+  void set_i32s(std::string key, std::vector<std::int64_t> values);
+  void set_f32s(std::string key, std::vector<double> values);
   void copy(std::string key, const GgufValue& value);  ///< as it stood in another file
-  /// `shape` in torch order; `bytes` already in the block layout of `dtype`.
+  /// `shape` in torch order; `bytes` already in the block layout of `dtype`. Throws Error(bad_input) naming the tensor when
+  /// the format cannot hold it or the size does not fit.
   void add(std::string name, DType dtype, std::vector<std::size_t> shape, std::vector<std::byte> bytes);
+  /// The bytes are made when their turn to be written comes, so that a large file needs no memory of its size.
+  void add(std::string name, DType dtype, std::vector<std::size_t> shape, std::function<std::vector<std::byte>()> make);
+  std::uint64_t file_bytes() const;  ///< what write() will write, to the byte
   void write(const std::filesystem::path& file) const;
 
  private:
-  std::vector<std::pair<std::string, GgufValue>> metadata_;
   struct Tensor {
     std::string name;
     DType dtype;
     std::vector<std::size_t> shape;
-    std::vector<std::byte> bytes;
+    std::size_t bytes = 0;
+    std::function<std::vector<std::byte>()> make;
   };
+  void set_value(std::string key, GgufValue value);
+  std::string header() const;
+  std::vector<std::pair<std::string, GgufValue>> metadata_;
   std::vector<Tensor> tensors_;
 };
 
