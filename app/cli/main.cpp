@@ -1,1 +1,210 @@
-int main() { return 2; }
+// lrc: flags, and the border where errors become a sentence and an exit code.
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <new>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "cli/commands.h"
+
+namespace lrc::cli {
+namespace {
+
+void add_recipe_options(CLI::App& command, RecipeOptions& r) {
+  const std::string group = "Recipe";
+  const auto add = [&](const char* flag, auto& target, const char* text) { return command.add_option(flag, target, text)->group(group); };
+  add("--recipe", r.recipe, "A shipped recipe's name or a JSON file; options below override its fields");
+  add("--method", r.method, "rtn, gptq or lrc");
+  add("--weight-bits", r.weight_bits, "2…8");
+  add("--activation-bits", r.activation_bits, "2…8; 16 = off");
+  add("--kv-bits", r.kv_bits, "16 (key and value cache in float)");
+  add("--group-size", r.group_size, "Weights that share a scale; 0 = a row");
+  command.add_flag("--weight-asymmetric", r.weight_asymmetric, "Weight grids with a zero point")->group(group);
+  add("--clip", r.clip, "Clip ratio of the activation quantizer");
+  add("--rotate", r.rotate, "quarot (R1, R2 folded, R4 online), folded (R1 and R2) or none");
+  add("--rank", r.rank, "57, or 10% (rounded down, at least 1)");
+  add("--rank-rule", r.rank_rule, "min: of min(in, out); parameters: of in·out/(in+out)");
+  add("--iterations", r.iterations, "T of LRC(T)");
+  command.add_flag("--retarget-only", r.retarget_only, "LRC with rank 0")->group(group);
+  add("--deflate", r.deflate, "on or off")->check(CLI::IsMember({"on", "off"}));
+  add("--factors", r.factors, "fp16");
+  add("--calibration", r.calibration, "A UTF-8 text or a JSON list of strings");
+  add("--calibration-tokens", r.calibration_tokens, "Rounded up to whole windows");
+  add("--calibration-context", r.calibration_context, "Tokens of a window");
+  add("--damping", r.damping, "Of the second moments, relative to their mean diagonal");
+  add("--gptq-damping", r.gptq_damping, "Of GPTQ's Hessian");
+  add("--stream", r.stream, "fp: moments from the float stream");
+  add("--base", r.base, "Quantizer that svd, qera and lqer correct");
+  add("--layers", r.layers, "Only these layers (shell globs, commas)");
+  add("--set", r.set, "PATTERN:field=value,… (repeatable, later wins)");
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"Post-training quantization of language models with low-rank correction"};
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.set_version_flag("--version", std::string("lrc ") + LRC_VERSION);
+  Context context;
+  context.stop = stop_on_signals();
+  int threads = 0;
+  const std::map<std::string, ProgressMode> modes = {{"auto", ProgressMode::automatic},
+                                                     {"bar", ProgressMode::bar},
+                                                     {"lines", ProgressMode::lines},
+                                                     {"json", ProgressMode::json},
+                                                     {"none", ProgressMode::none}};
+  app.add_flag("--json", context.json, "One JSON object on stdout, nothing else");
+  app.add_option("--progress", context.progress_mode, "auto, bar, lines, json or none (on stderr)")
+      ->transform(CLI::CheckedTransformer(modes));
+  app.add_option("--threads", threads, "Default: all processors");
+  app.add_option("--device", context.device, "cpu, vulkan or vulkan:INDEX");
+  app.add_option("--seed", context.seed, "Of the rotation and of sampling");
+  std::function<void()> action;
+
+  InspectOptions inspect_options;
+  auto* c = app.add_subcommand("inspect", "What a model is made of; reads headers only");
+  c->add_option("MODEL", inspect_options.model)->required();
+  c->add_flag("--summary", inspect_options.summary, "Without the list of layers");
+  c->callback([&] { action = [&] { inspect(context, inspect_options); }; });
+
+  TextOptions text;
+  c = app.add_subcommand("tokenize", "Text to ids");
+  c->add_option("MODEL", text.model)->required();
+  auto* from = c->add_option_group("source");
+  from->add_option("--text", text.text);
+  from->add_option("--file", text.file);
+  from->require_option(1);
+  c->add_flag("--special", text.special, "Text such as <|im_start|> becomes its special token");
+  c->callback([&] { action = [&] { tokenize(context, text); }; });
+  c = app.add_subcommand("detokenize", "Ids to text");
+  c->add_option("MODEL", text.model)->required();
+  c->add_option("--ids", text.ids, "1,2,3")->required();
+  c->callback([&] { action = [&] { detokenize(context, text); }; });
+  c = app.add_subcommand("template", "A conversation as the model's chat template writes it");
+  c->add_option("MODEL", text.model)->required();
+  c->add_option("--messages", text.messages, "JSON: [{\"role\", \"content\"}]")->required();
+  c->add_flag("--generation-prompt", text.generation_prompt);
+  c->callback([&] { action = [&] { render_template_command(context, text); }; });
+
+  LogitsOptions logits_options;
+  c = app.add_subcommand("logits", "Logits of a token sequence");
+  c->add_option("MODEL", logits_options.model)->required();
+  c->add_option("--ids", logits_options.ids, "1,2,3")->required();
+  c->add_flag("--all", logits_options.all, "Of every position");
+  c->add_option("--out", logits_options.out, "A safetensors file")->required();
+  c->callback([&] { action = [&] { logits(context, logits_options); }; });
+
+  PerplexityOptions ppl;
+  c = app.add_subcommand("perplexity", "Perplexity, and against a reference KL divergence and top-1 agreement");
+  c->add_option("MODEL", ppl.model)->required();
+  c->add_option("--text", ppl.text)->required();
+  c->add_option("--context", ppl.window_context);
+  c->add_option("--windows", ppl.windows, "Default: all");
+  c->add_option("--reference", ppl.reference);
+  c->callback([&] { action = [&] { perplexity(context, ppl); }; });
+
+  QuantizeOptions q;
+  c = app.add_subcommand("quantize", "Carries out a recipe; called again with the same --out it continues");
+  c->add_option("MODEL", q.model)->required();
+  c->add_option("--out", q.out, "The run folder")->required();
+  add_recipe_options(*c, q.recipe);
+  c->callback([&] { action = [&] { quantize(context, q); }; });
+  c = app.add_subcommand("measure", "The measuring pass alone: spectra and curves of every layer");
+  c->add_option("MODEL", q.model)->required();
+  c->add_option("--out", q.out, "The folder for the statistics")->required();
+  add_recipe_options(*c, q.recipe);
+  c->callback([&] { action = [&] { measure_command(context, q); }; });
+  c = app.add_subcommand("forecast", "Size, memory and time of a recipe, without running it");
+  c->add_option("MODEL", q.model)->required();
+  add_recipe_options(*c, q.recipe);
+  c->callback([&] { action = [&] { forecast_command(context, q); }; });
+
+  SpectrumOptions sp;
+  c = app.add_subcommand("spectrum", "Spectra, and the error by rank");
+  c->add_option("MODEL", sp.model, "A model, a run or the folder of lrc measure")->required();
+  c->add_option("--layer", sp.layer, "Shell globs, commas");
+  c->add_option("--of", sp.of)->check(CLI::IsMember({"weight", "error", "whitened-error"}));
+  c->add_option("--svg", sp.svg);
+  c->add_option("--csv", sp.csv);
+  c->callback([&] { action = [&] { spectrum(context, sp); }; });
+
+  CompareOptions cmp;
+  c = app.add_subcommand("compare", "Runs side by side, and what their recipes differ in");
+  c->add_option("RUN", cmp.runs)->required();
+  c->add_option("--text", cmp.text, "Evaluate every run on this text");
+  c->add_option("--reference", cmp.reference);
+  c->add_option("--context", cmp.window_context);
+  c->add_option("--windows", cmp.windows);
+  c->callback([&] { action = [&] { compare(context, cmp); }; });
+
+  ChatOptions ch;
+  c = app.add_subcommand("chat", "Talk to a model, or to two side by side");
+  c->add_option("MODEL", ch.model)->required();
+  c->add_option("--against", ch.against, "A second model or run that answers the same prompt");
+  c->add_option("--prompt", ch.prompt, "One turn; without it lines are read from stdin");
+  c->add_option("--system", ch.system);
+  c->add_option("--max-tokens", ch.max_tokens);
+  c->add_option("--temperature", ch.temperature);
+  c->add_option("--top-k", ch.top_k);
+  c->add_option("--top-p", ch.top_p);
+  c->add_flag("--follow", ch.follow, "The second is fed the first one's tokens; KL for each");
+  c->callback([&] { action = [&] { chat(context, ch); }; });
+
+  ExportOptionsCli ex;
+  c = app.add_subcommand("export", "Files that another program loads, with a preflight and a proof");
+  c->add_option("RUN", ex.run)->required();
+  c->add_option("--to", ex.to, "gguf");
+  auto* out = c->add_option("--out", ex.out, "The folder to write into");
+  c->add_flag("--check-only", ex.check_only, "The preflight alone");
+  c->add_option("--base-type", ex.base_type, "q4_0 or q4_1")->check(CLI::IsMember({"q4_0", "q4_1"}));
+  c->add_option("--pad-rank", ex.pad_rank_to, "Ranks are padded with zeros to a multiple of this");
+  c->callback([&, out] {
+    if (!ex.check_only && out->count() == 0) throw CLI::RequiredError("--out");
+    action = [&] { export_command(context, ex); };
+  });
+
+  BenchOptions be;
+  c = app.add_subcommand("bench", "Tokens per second");
+  c->add_option("MODEL", be.model)->required();
+  c->add_option("--prompt-tokens", be.prompt_tokens);
+  c->add_option("--generate-tokens", be.generate_tokens);
+  c->add_option("--repeat", be.repeat);
+  c->callback([&] { action = [&] { bench(context, be); }; });
+
+  c = app.add_subcommand("devices", "What can compute here");
+  c->callback([&] { action = [&] { devices(context); }; });
+
+  SolveOptions so;
+  c = app.add_subcommand("solve", "One layer brought as matrices W (out, in) and X (tokens, in)");
+  c->add_option("PROBLEM", so.problem, "A safetensors file")->required();
+  c->add_option("--out", so.out, "A safetensors file")->required();
+  add_recipe_options(*c, so.recipe);
+  c->callback([&] { action = [&] { solve(context, so); }; });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  set_thread_count(threads);
+  try {
+    action();
+    return 0;
+  } catch (const Error& e) {
+    std::cout.flush();
+    std::cerr << "lrc: " << e.what() << '\n';
+    return e.kind() == ErrorKind::stopped ? 130 : 1;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "lrc: There is not enough memory for this; lrc forecast tells what a recipe needs.\n";
+    return 1;
+  } catch (const std::exception& e) {
+    std::cerr << "lrc: " << e.what() << '\n';
+    return 1;
+  }
+}
+
+}  // namespace
+}  // namespace lrc::cli
+
+int main(int argc, char** argv) { return lrc::cli::run(argc, argv); }

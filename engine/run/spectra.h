@@ -36,6 +36,8 @@ struct Measurement {
   std::vector<LayerSpectrum> layers;
 };
 void measure(const Model& model, const Recipe& recipe, const std::filesystem::path& folder, Progress& progress, std::stop_token stop);
+/// Names of the layers that a folder of measure() holds. Throws Error(bad_input) when it is none.
+std::vector<std::string> measured_layers(const std::filesystem::path& folder);
 std::optional<LayerSpectrum> measured_spectrum(const std::filesystem::path& folder, const std::string& layer);
 
 }  // namespace lrc

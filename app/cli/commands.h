@@ -1,0 +1,96 @@
+#pragma once
+// The commands, as functions of plain option structs. Flags and their words stand in main.cpp alone.
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/context.h"
+
+namespace lrc::cli {
+
+struct InspectOptions {
+  std::string model;
+  bool summary = false;
+};
+void inspect(const Context& context, const InspectOptions& options);
+void devices(const Context& context);
+
+struct TextOptions {
+  std::string model, text, file, ids, messages;
+  bool special = false, generation_prompt = false;
+};
+void tokenize(const Context& context, const TextOptions& options);
+void detokenize(const Context& context, const TextOptions& options);
+void render_template_command(const Context& context, const TextOptions& options);
+
+struct LogitsOptions {
+  std::string model, ids, out;
+  bool all = false;
+};
+void logits(const Context& context, const LogitsOptions& options);
+
+struct PerplexityOptions {
+  std::string model, text, reference;
+  std::size_t window_context = 2048, windows = 0;
+};
+void perplexity(const Context& context, const PerplexityOptions& options);
+
+/// The quantize options: each overrides the recipe's field when given.
+struct RecipeOptions {
+  std::string recipe;
+  std::optional<std::string> method, rank, rank_rule, rotate, deflate, factors, calibration, stream, layers, base;
+  std::optional<int> weight_bits, activation_bits, kv_bits, iterations;
+  std::optional<std::size_t> group_size, calibration_tokens, calibration_context;
+  std::optional<double> clip, damping, gptq_damping;
+  std::vector<std::string> set;
+  bool retarget_only = false, weight_asymmetric = false;
+};
+struct QuantizeOptions {
+  std::string model, out;
+  RecipeOptions recipe;
+};
+void quantize(const Context& context, const QuantizeOptions& options);
+void measure_command(const Context& context, const QuantizeOptions& options);
+void forecast_command(const Context& context, const QuantizeOptions& options);
+
+struct SpectrumOptions {
+  std::string model, layer = "*", of = "whitened-error", svg, csv;
+};
+void spectrum(const Context& context, const SpectrumOptions& options);
+
+struct CompareOptions {
+  std::vector<std::string> runs;
+  std::string text, reference;
+  std::size_t window_context = 2048, windows = 0;
+};
+void compare(const Context& context, const CompareOptions& options);
+
+struct ChatOptions {
+  std::string model, against, prompt, system;
+  std::size_t max_tokens = 256;
+  float temperature = 0, top_p = 1;
+  std::size_t top_k = 0;
+  bool follow = false;
+};
+void chat(const Context& context, const ChatOptions& options);
+
+struct ExportOptionsCli {
+  std::string run, to = "gguf", out, base_type = "q4_0";
+  std::size_t pad_rank_to = 64;
+  bool check_only = false;
+};
+void export_command(const Context& context, const ExportOptionsCli& options);
+
+struct BenchOptions {
+  std::string model, prompt_tokens = "128,512";
+  std::size_t generate_tokens = 64, repeat = 3;
+};
+void bench(const Context& context, const BenchOptions& options);
+
+struct SolveOptions {
+  std::string problem, out;
+  RecipeOptions recipe;
+};
+void solve(const Context& context, const SolveOptions& options);
+
+}  // namespace lrc::cli

@@ -1,0 +1,83 @@
+#include "cli/parse.h"
+
+#include <charconv>
+
+#include "base/error.h"
+
+namespace lrc::cli {
+
+std::vector<int> parse_ids(const std::string& text) {
+  std::vector<int> ids;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string part = text.substr(begin, end - begin);
+    int value = 0;
+    const auto [last, code] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (code != std::errc() || last != part.data() + part.size() || value < 0)
+      throw Error(ErrorKind::bad_input, "'" + part + "' in the list of ids is no whole number.");
+    ids.push_back(value);
+    begin = end + 1;
+  }
+  return ids;
+}
+
+namespace {
+void refuse(const std::string& what, const std::string& instead) {
+  throw Error(ErrorKind::unsupported, what + " is not in this version; " + instead + ".");
+}
+}  // namespace
+
+Recipe recipe_of(const RecipeOptions& o, std::uint64_t seed) {
+  Recipe recipe = o.recipe.empty() ? Recipe{} : load_recipe(o.recipe);
+  const Recipe original = recipe;
+  if (o.kv_bits && *o.kv_bits != 16) refuse("A quantized key and value cache", "use --kv-bits 16");
+  if (o.weight_asymmetric) refuse("An asymmetric weight grid", "leave --weight-asymmetric out");
+  if (o.factors && *o.factors != "fp16") refuse("--factors " + *o.factors, "use fp16");
+  if (o.stream && *o.stream != "fp") refuse("--stream " + *o.stream, "use fp");
+  if (o.base) refuse("--base (for svd, qera and lqer)", "leave it out");
+
+  if (o.method) {
+    recipe.method = *o.method;
+    if (!find_method(*o.method).uses_rank) recipe.rank = {false, 0};
+  }
+  if (o.retarget_only) {
+    recipe.method = "lrc";
+    recipe.rank = {false, 0};
+  }
+  if (o.rank) recipe.rank = parse_rank(*o.rank);
+  if (o.rank_rule) {
+    if (*o.rank_rule != "min" && *o.rank_rule != "parameters")
+      throw Error(ErrorKind::bad_input, "--rank-rule is min or parameters, not '" + *o.rank_rule + "'.");
+    recipe.rank_rule = *o.rank_rule == "min" ? RankRule::min_dimension : RankRule::parameters;
+  }
+  if (o.weight_bits) recipe.weight.bits = *o.weight_bits;
+  if (o.group_size) recipe.weight.group_size = *o.group_size;
+  if (o.activation_bits) recipe.activation.bits = *o.activation_bits;
+  if (o.clip) recipe.activation.clip = float(*o.clip);
+  if (o.iterations) recipe.iterations = *o.iterations;
+  if (o.deflate) recipe.deflate = *o.deflate == "on";
+  if (o.damping) recipe.damping = *o.damping;
+  if (o.gptq_damping) recipe.gptq_damping = *o.gptq_damping;
+  if (o.rotate) {
+    if (*o.rotate == "quarot")
+      recipe.rotation.r1 = recipe.rotation.r2 = recipe.rotation.r4 = true;
+    else if (*o.rotate == "folded") {
+      recipe.rotation.r1 = recipe.rotation.r2 = true;
+      recipe.rotation.r4 = false;
+    } else if (*o.rotate == "none")
+      recipe.rotation.r1 = recipe.rotation.r2 = recipe.rotation.r4 = false;
+    else
+      throw Error(ErrorKind::bad_input, "--rotate is quarot, folded or none, not '" + *o.rotate + "'.");
+  }
+  if (seed != 0) recipe.rotation.seed = seed;
+  if (o.calibration) recipe.calibration = *o.calibration;
+  if (o.calibration_tokens) recipe.calibration_tokens = *o.calibration_tokens;
+  if (o.calibration_context) recipe.calibration_context = *o.calibration_context;
+  if (o.layers) recipe.layers = *o.layers;
+  for (const auto& text : o.set) recipe.overrides.push_back(parse_override(text));
+  if (!(recipe == original))
+    recipe.name = o.recipe.empty() && recipe.method != original.method ? recipe.method : original.name + ", edited";
+  return recipe;
+}
+
+}  // namespace lrc::cli
