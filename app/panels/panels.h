@@ -2,9 +2,8 @@
 // The only panel header that the main window includes: one factory a panel, each panel in its own .cpp. None includes another;
 // all speak to the workspace. Object names: design list (layersTable, recipeRank, rankCursor, …).
 //
-// The title bar of a panel's dock is made by the main window. A panel speaks to it in two ways: setWindowTitle() is the dim
-// context beside the panel's name ("1.down_proj  576 × 1536"), and a QWidget* in its dynamic property "titleWidget" is placed
-// before the float and close buttons (segment switches, tool buttons; widgets.h). Both may be absent.
+// The title bar of a panel's dock is made by the main window. A panel's windowTitle() is its name; its first row, a widget with
+// the object name "titleControls" (dim context, small controls; TitleControls of panel_widgets.h), is moved into the title bar.
 #include <QWidget>
 
 namespace lrc::app {
