@@ -24,6 +24,7 @@ struct BranchControl {
   bool bypass = false;
   std::size_t components = SIZE_MAX;
   std::vector<bool> muted_attention, muted_mlp;  ///< by block; empty = none
+  bool operator==(const BranchControl&) const = default;
 };
 
 /// The forward pass, written once over a Backend; linear layers are float or quantized as the weights say. Weights are

@@ -50,8 +50,9 @@ struct RotationChoice {
   bool any() const { return r1 || r2 || r4; }
   bool operator==(const RotationChoice&) const = default;
 };
-/// Folds norm gains into the layers that read them (final norm into the head, which is untied first), then the rotations.
-/// Outputs of the float model stay the same. A width without a Hadamard order throws Error(unsupported) naming it.
+/// Applies the choice in place; outputs of the float model stay the same. R1 first folds the norm gains into the layers that
+/// read them (the final norm into the head, which is untied for it). Layers without a float weight are passed over. A width
+/// without a Hadamard order throws Error(unsupported) naming it and leaves the weights as they were.
 void rotate_weights(ModelWeights& weights, const RotationChoice& choice);
 
 }  // namespace lrc
