@@ -16,11 +16,11 @@ struct LayerRecord {
   int weight_bits = 4, activation_bits = 4, factor_bits = 16;
   std::size_t group_size = 0, rank = 0, out_features = 0, in_features = 0;
   double bits_per_weight = 0;
-  // Relative to ‖W X‖² (cli.md).
+  // Relative to ‖W X‖² (cli.md); NaN, written as null, where the input is all zero and nothing can be relative to it.
   double loss = 0, loss_uncorrected = 0, loss_regularized = 0, lower_bound = 0, weights_only = 0, activations_only = 0;
   std::optional<double> held_out_loss;
   double seconds = 0;
-  std::string file;    ///< layers/NAME.safetensors
+  std::string file;  ///< layers/NAME.safetensors
   std::string sha256;
 };
 
@@ -45,15 +45,18 @@ struct Manifest {
   std::vector<LayerRecord> layers;  ///< finished ones, in order
   std::size_t layers_total = 0;
   RunState state = RunState::running;
-  std::string failure;              ///< the sentence, when failed
+  std::string failure;  ///< the sentence, when failed
   std::optional<Evaluation> evaluation;
-  Json evaluation_protocol;         ///< text, sha256, context, windows
-  std::string fingerprint;          ///< of model + recipe + corpus: what must match to continue
+  Json evaluation_protocol;  ///< text, sha256, context, windows
+  std::string fingerprint;   ///< of model + recipe + corpus: what must match to continue
 };
+
+std::string_view program_version();  ///< "0.1.0"
 
 Json to_json(const Manifest& manifest);
 /// Throws Error(bad_file) naming file and key; a newer format_version is refused with the version that can open it.
 Manifest read_manifest(const std::filesystem::path& run_folder);
+void write_manifest(const std::filesystem::path& run_folder, const Manifest& manifest);  ///< whole or not at all
 bool is_run_folder(const std::filesystem::path& path);
 
 }  // namespace lrc

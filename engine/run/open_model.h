@@ -15,7 +15,7 @@ struct OpenedModel {
   std::shared_ptr<const Model> model;  ///< of a run: its original
   std::optional<Manifest> run;
   std::filesystem::path path;
-  std::string title;                   ///< "SmolLM2-135M-Instruct", "LRC 10 %"
+  std::string title;  ///< "SmolLM2-135M-Instruct", "LRC 10 %"
 };
 /// Throws Error; of a run whose model moved: says where it was looked for. `model` is reused when its path and hash fit.
 OpenedModel open_model(const std::filesystem::path& path, std::shared_ptr<const Model> known = {});

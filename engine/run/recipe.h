@@ -36,6 +36,7 @@ struct Override {
 };
 /// "PATTERN:field=value,field=value" as `--set` takes it. Fields are named as in the JSON. Throws Error(bad_input) naming the field.
 Override parse_override(const std::string& text);
+std::string to_string(const Override& rule);  ///< the same form back
 
 /// All choices of one run. The same JSON from the window and for `lrc quantize --recipe`.
 struct Recipe {
@@ -49,7 +50,7 @@ struct Recipe {
   bool deflate = false;
   double damping = 0.01, gptq_damping = 0.01;
   RotationChoice rotation{true, true, true, 0};
-  std::string calibration;               ///< a path, or "" for the shipped WikiText-2 train slice
+  std::string calibration;  ///< a path, or "" for the shipped WikiText-2 train slice
   std::size_t calibration_tokens = 65536;
   std::size_t calibration_context = 2048;  ///< at most the model's context
   std::size_t held_out_windows = 1;        ///< windows after the calibration ones that only measure (held-out loss)
@@ -81,8 +82,8 @@ std::optional<std::string> problem_of(const Recipe& recipe, const Model& model);
 
 /// What a recipe costs, without running.
 struct Forecast {
-  std::uint64_t layer_bytes = 0;      ///< codes + scales + factors of the linear layers
-  std::uint64_t file_bytes = 0;       ///< with embedding, head and norms as the run stores or needs them (float16)
+  std::uint64_t layer_bytes = 0;  ///< codes + scales + factors of the linear layers
+  std::uint64_t file_bytes = 0;   ///< with embedding, head and norms as the run stores or needs them (float16)
   double bits_per_weight = 0;
   std::uint64_t code_bytes = 0, scale_bytes = 0, factor_bytes = 0;
   std::uint64_t peak_memory_bytes = 0;

@@ -32,13 +32,14 @@ Manifest carry_out(const RunRequest& request, Progress& progress, std::stop_toke
 
 /// Evaluates a finished run on a text and records the result in its manifest.
 struct EvaluationRequest {
-  std::filesystem::path text;   ///< "" = the shipped WikiText-2 test text
-  std::size_t context = 2048;   ///< at most the model's
-  std::size_t windows = 0;      ///< 0 = all
-  bool with_reference = true;   ///< KL and top-1 against the original
+  std::filesystem::path text;  ///< "" = the shipped WikiText-2 test text
+  std::size_t context = 2048;  ///< at most the model's
+  std::size_t windows = 0;     ///< 0 = all
+  bool with_reference = true;  ///< KL and top-1 against the original
   std::string device = "cpu";
 };
-Evaluation evaluate_run(const std::filesystem::path& run_folder, const EvaluationRequest& request, Progress& progress, std::stop_token stop);
+Evaluation evaluate_run(const std::filesystem::path& run_folder, const EvaluationRequest& request, Progress& progress,
+                        std::stop_token stop);
 
 /// One solved layer as it lies in the folder.
 LayerSolution read_layer(const std::filesystem::path& run_folder, const std::string& layer);

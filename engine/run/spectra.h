@@ -17,11 +17,11 @@ namespace lrc {
 struct LayerSpectrum {
   std::string name;
   std::size_t out_features = 0, in_features = 0;
-  std::vector<double> whitened_error;         ///< eigenvalues of W S_{x|y} Wᵀ / ‖WX‖², descending
-  std::vector<double> lower_bound_by_rank;    ///< rank 0…n
-  std::vector<double> same_codes_by_rank;     ///< of a run; empty before
-  std::vector<double> weight_error;           ///< singular values of W − Ŵ
-  std::vector<double> weight;                 ///< singular values of W
+  std::vector<double> whitened_error;       ///< eigenvalues of W S_{x|y} Wᵀ / ‖WX‖², descending
+  std::vector<double> lower_bound_by_rank;  ///< rank 0…n
+  std::vector<double> same_codes_by_rank;   ///< of a run; empty before
+  std::vector<double> weight_error;         ///< singular values of W − Ŵ
+  std::vector<double> weight;               ///< singular values of W
   std::optional<std::size_t> achieved_rank;
   std::optional<double> achieved_loss, achieved_loss_regularized;
 };

@@ -1,0 +1,110 @@
+// What a recipe means for one layer: the one function that table, forecast, runner and manifest ask.
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <array>
+#include <sstream>
+
+#include "base/error.h"
+#include "run/recipe.h"
+
+namespace lrc {
+namespace {
+
+void check(const LayerScheme& scheme, const LayerInfo& layer) {
+  const auto refuse = [&](const std::string& sentence) { throw Error(ErrorKind::bad_input, layer.name + ": " + sentence); };
+  const std::string shape = std::to_string(layer.out_features) + " × " + std::to_string(layer.in_features);
+  const auto limit = std::min(layer.out_features, layer.in_features);
+  if (scheme.rank > limit)
+    refuse("rank " + std::to_string(scheme.rank) + " is above what the " + shape + " matrix has; choose at most " + std::to_string(limit) +
+           ".");
+  const auto check_group = [&](std::size_t group, const char* what) {
+    if (group != 0 && layer.in_features % group != 0)
+      refuse(std::string(what) + " group size " + std::to_string(group) + " does not divide the layer's width " +
+             std::to_string(layer.in_features) + "; choose a divisor of it, or 0 for whole rows.");
+  };
+  check_group(scheme.weight.group_size, "weight");
+  if (!scheme.activation.off()) check_group(scheme.activation.group_size, "activation");
+}
+
+}  // namespace
+
+bool matches(const std::string& patterns, const std::string& layer) {
+  std::istringstream list(patterns);
+  for (std::string pattern; std::getline(list, pattern, ',');) {
+    while (!pattern.empty() && pattern.front() == ' ') pattern.erase(0, 1);
+    while (!pattern.empty() && pattern.back() == ' ') pattern.pop_back();
+    if (!pattern.empty() && ::fnmatch(pattern.c_str(), layer.c_str(), 0) == 0) return true;
+  }
+  return false;
+}
+
+LayerScheme effective_scheme(const Recipe& recipe, const LayerInfo& layer) {
+  LayerScheme scheme;
+  scheme.method = recipe.method;
+  scheme.weight = recipe.weight;
+  scheme.activation = recipe.activation;
+  scheme.iterations = recipe.iterations;
+  scheme.deflate = recipe.deflate;
+  scheme.damping = recipe.damping;
+  scheme.gptq_damping = recipe.gptq_damping;
+  scheme.skipped = !matches(recipe.layers, layer.name);
+  RankChoice rank = recipe.rank;
+  for (const auto& rule : recipe.overrides) {
+    if (!matches(rule.pattern, layer.name)) continue;
+    if (rule.method) scheme.method = *rule.method;
+    if (rule.weight_bits) scheme.weight.bits = *rule.weight_bits;
+    if (rule.group_size) scheme.weight.group_size = *rule.group_size;
+    if (rule.activation_bits) scheme.activation.bits = *rule.activation_bits;
+    if (rule.clip) scheme.activation.clip = *rule.clip;
+    if (rule.rank) rank = *rule.rank;
+    if (rule.iterations) scheme.iterations = *rule.iterations;
+    if (rule.deflate) scheme.deflate = *rule.deflate;
+    if (rule.damping) scheme.damping = *rule.damping;
+    if (rule.gptq_damping) scheme.gptq_damping = *rule.gptq_damping;
+    if (rule.skip) scheme.skipped = *rule.skip;
+  }
+  if (scheme.weight.bits >= 16) scheme.skipped = true;
+  if (scheme.skipped) return scheme;
+  if (find_method(scheme.method).uses_rank)
+    scheme.rank = rank.percent ? rank_of_fraction(rank.value / 100.0, recipe.rank_rule, layer.out_features, layer.in_features)
+                               : std::size_t(rank.value);
+  check(scheme, layer);
+  return scheme;
+}
+
+std::optional<std::string> problem_of(const Recipe& recipe, const Model& model) {
+  try {
+    const auto& config = model.config();
+    const auto need_order = [&](std::size_t width, const std::string& what) {
+      if (!find_hadamard(width))
+        throw Error(ErrorKind::unsupported, "There is no Hadamard matrix of order " + std::to_string(width) + " for " + what +
+                                                "; take that rotation out of the recipe.");
+    };
+    if (recipe.rotation.r1) need_order(config.hidden_size, "the residual stream (r1)");
+    if (recipe.rotation.r2) need_order(config.head_dim, "the heads (r2)");
+    if (recipe.rotation.r4) need_order(config.feed_forward, "the input of down_proj (r4)");
+
+    bool any = false;
+    std::vector<std::pair<const LayerInfo*, LayerScheme>> schemes;
+    for (const auto& layer : model.layers()) {
+      schemes.emplace_back(&layer, effective_scheme(recipe, layer));
+      any = any || !schemes.back().second.skipped;
+    }
+    if (!any) return "The recipe quantizes no layer of this model: no name matches \"" + recipe.layers + "\".";
+    // Layers that read one input share its codes.
+    for (std::size_t i = 0; i < schemes.size(); ++i)
+      for (std::size_t j = i + 1; j < schemes.size() && schemes[j].first->block == schemes[i].first->block; ++j) {
+        const auto& [a, scheme_a] = schemes[i];
+        const auto& [b, scheme_b] = schemes[j];
+        if (scheme_a.skipped || scheme_b.skipped || !(a->site() == b->site()) || scheme_a.activation == scheme_b.activation) continue;
+        return a->name + " and " + b->name +
+               " read the same input and must quantize it alike; give both the same activation bits and clip.";
+      }
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return {};
+}
+
+}  // namespace lrc

@@ -1,0 +1,209 @@
+#include "run/layer_file.h"
+
+#include <charconv>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "formats/safetensors.h"
+#include "run/recipe_fields.h"
+#include "run/runner.h"
+
+namespace lrc {
+namespace {
+
+constexpr const char* format_version = "1";
+
+bool is_packed(const WeightScheme& scheme) { return scheme.bits <= 4; }
+
+std::string scheme_to_text(const LayerScheme& scheme, const QuantizedWeight& weight) {
+  Json json = Json::object();
+  json["method"] = scheme.method;
+  json["out_features"] = weight.out_features;
+  json["in_features"] = weight.in_features;
+  json["weight_bits"] = scheme.weight.bits;
+  json["group_size"] = scheme.weight.group_size;
+  json["weight_clip"] = scheme.weight.clip == WeightClip::search ? "search" : "none";
+  json["activation_bits"] = scheme.activation.bits;
+  json["activation_group_size"] = scheme.activation.group_size;
+  json["clip"] = fields::shortest(scheme.activation.clip);
+  json["rank"] = scheme.rank;
+  json["iterations"] = scheme.iterations;
+  json["deflate"] = scheme.deflate;
+  json["damping"] = scheme.damping;
+  json["gptq_damping"] = scheme.gptq_damping;
+  return json.dump();
+}
+
+[[noreturn]] void damaged(const std::filesystem::path& file, const std::string& what) {
+  throw Error(ErrorKind::bad_file, file.string() + ": " + what + "; delete it and run lrc quantize again, the layer is then solved anew.");
+}
+
+MatrixD row_of(const std::vector<double>& values) {
+  MatrixD row(1, values.size());
+  std::copy(values.begin(), values.end(), row.data());
+  return row;
+}
+
+std::vector<double> read_row(const SafetensorsFile& file, const char* name) {
+  const auto* entry = file.find(name);
+  if (!entry) return {};
+  if (entry->dtype != DType::f64) damaged(file.path(), std::string(name) + " is not F64");
+  const MatrixD values = file.read_double(name);
+  for (const double value : values.flat())
+    if (!std::isfinite(value)) damaged(file.path(), std::string(name) + " holds a value that is no number");
+  return {values.flat().begin(), values.flat().end()};
+}
+
+void expect(const SafetensorsFile& file, const SafetensorsEntry& entry, DType dtype, const std::vector<std::size_t>& shape) {
+  if (entry.dtype == dtype && entry.shape == shape) return;
+  std::string text;
+  for (const auto size : shape) text += (text.empty() ? "" : " × ") + std::to_string(size);
+  damaged(file.path(), entry.name + " is not " + std::string(name(dtype)) + " of " + text);
+}
+
+LayerFacts facts_of(const SafetensorsFile& file, const std::string& layer) {
+  const auto& metadata = file.metadata();
+  const auto text = [&](const char* key) -> const std::string& {
+    const auto found = metadata.find(key);
+    if (found == metadata.end()) damaged(file.path(), std::string("the metadata lacks ") + key);
+    return found->second;
+  };
+  if (text("format_version") != format_version)
+    throw Error(ErrorKind::unsupported, file.path().string() + " has format version " + text("format_version") +
+                                            ", this program reads version " + format_version + ".");
+  if (text("layer") != layer) damaged(file.path(), "it holds " + text("layer") + ", not " + layer);
+  const Json json = parse_json(text("scheme"), file.path().string() + ": scheme");
+  LayerFacts facts;
+  try {
+    facts.scheme.method = json.at("method").get<std::string>();
+    facts.out_features = json.at("out_features").get<std::size_t>();
+    facts.in_features = json.at("in_features").get<std::size_t>();
+    facts.scheme.weight.bits = json.at("weight_bits").get<int>();
+    facts.scheme.weight.group_size = json.at("group_size").get<std::size_t>();
+    facts.scheme.weight.clip = json.at("weight_clip").get<std::string>() == "none" ? WeightClip::none : WeightClip::search;
+    facts.scheme.activation.bits = json.at("activation_bits").get<int>();
+    facts.scheme.activation.group_size = json.at("activation_group_size").get<std::size_t>();
+    facts.scheme.activation.clip = json.at("clip").get<float>();
+    facts.scheme.rank = json.at("rank").get<std::size_t>();
+    facts.scheme.iterations = json.at("iterations").get<int>();
+    facts.scheme.deflate = json.at("deflate").get<bool>();
+    facts.scheme.damping = json.at("damping").get<double>();
+    facts.scheme.gptq_damping = json.at("gptq_damping").get<double>();
+  } catch (const nlohmann::json::exception&) {
+    damaged(file.path(), "the scheme in its metadata is incomplete");
+  }
+  const auto losses = read_row(file, "losses");
+  if (losses.size() != 7 && losses.size() != 9) damaged(file.path(), "losses does not hold 7 or 9 numbers");
+  auto& l = facts.losses;
+  l.norm_wx = losses[0];
+  l.loss = losses[1];
+  l.loss_uncorrected = losses[2];
+  l.loss_regularized = losses[3];
+  l.lower_bound = losses[4];
+  l.weights_only = losses[5];
+  l.activations_only = losses[6];
+  if (losses.size() == 9) {
+    l.held_out = losses[7];
+    l.held_out_norm = losses[8];
+  }
+  l.of_each_round = read_row(file, "rounds");
+  const auto& best = text("best_round");
+  if (std::from_chars(best.data(), best.data() + best.size(), l.best_round).ec != std::errc())
+    damaged(file.path(), "best_round is no number");
+  facts.curves.eigenvalues = read_row(file, "eigenvalues");
+  facts.curves.lower_bound_by_rank = read_row(file, "lower_bound_by_rank");
+  facts.curves.same_codes_by_rank = read_row(file, "same_codes_by_rank");
+  facts.curves.weight_error_singular_values = read_row(file, "weight_error_singular_values");
+  return facts;
+}
+
+}  // namespace
+
+std::filesystem::path layer_path(const std::filesystem::path& run_folder, const std::string& layer) {
+  return run_folder / "layers" / (layer + ".safetensors");
+}
+
+std::string write_layer(const std::filesystem::path& run_folder, const std::string& layer, const LayerSolution& solution) {
+  const auto& weight = solution.weight;
+  SafetensorsWriter out;
+  if (is_packed(solution.scheme.weight)) {
+    const auto packed = pack_nibbles(weight.codes.data(), weight.out_features, weight.in_features);
+    const auto bytes = std::as_bytes(std::span(packed));
+    out.add("codes", DType::u8, {weight.out_features, (weight.in_features + 1) / 2}, {bytes.begin(), bytes.end()});
+  } else {
+    out.add_codes("codes", {weight.out_features, weight.in_features}, weight.codes);
+  }
+  out.add_half("scales", convert<float>(weight.scales));
+  if (!solution.pair.empty()) {
+    out.add_half("u", solution.pair.u);
+    out.add_half("v", solution.pair.v);
+  }
+  const auto& l = solution.losses;
+  std::vector<double> losses = {l.norm_wx,     l.loss,         l.loss_uncorrected, l.loss_regularized,
+                                l.lower_bound, l.weights_only, l.activations_only};
+  if (l.held_out && l.held_out_norm) losses.insert(losses.end(), {*l.held_out, *l.held_out_norm});
+  out.add("losses", row_of(losses));
+  const auto add = [&](const char* name, const std::vector<double>& values) {
+    if (!values.empty()) out.add(name, row_of(values));
+  };
+  add("rounds", l.of_each_round);
+  add("eigenvalues", solution.curves.eigenvalues);
+  add("lower_bound_by_rank", solution.curves.lower_bound_by_rank);
+  add("same_codes_by_rank", solution.curves.same_codes_by_rank);
+  add("weight_error_singular_values", solution.curves.weight_error_singular_values);
+  out.set_metadata("format_version", format_version);
+  out.set_metadata("layer", layer);
+  out.set_metadata("scheme", scheme_to_text(solution.scheme, weight));
+  out.set_metadata("best_round", std::to_string(l.best_round));
+  const auto path = layer_path(run_folder, layer);
+  out.write(path);
+  return sha256_of_file(path);
+}
+
+LayerFacts read_layer_facts(const std::filesystem::path& run_folder, const std::string& layer) {
+  return facts_of(SafetensorsFile::open(layer_path(run_folder, layer)), layer);
+}
+
+LayerSolution read_layer(const std::filesystem::path& run_folder, const std::string& layer) {
+  const auto file = SafetensorsFile::open(layer_path(run_folder, layer));
+  auto facts = facts_of(file, layer);
+  LayerSolution solution;
+  solution.scheme = facts.scheme;
+  solution.losses = std::move(facts.losses);
+  solution.curves = std::move(facts.curves);
+  auto& weight = solution.weight;
+  weight.scheme = facts.scheme.weight;
+  weight.out_features = facts.out_features;
+  weight.in_features = facts.in_features;
+  check_scheme(weight.scheme, weight.in_features, layer);
+  if (is_packed(weight.scheme)) {
+    expect(file, file.get("codes"), DType::u8, {weight.out_features, (weight.in_features + 1) / 2});
+    weight.codes = unpack_nibbles(file.raw<std::uint8_t>("codes").data(), weight.out_features, weight.in_features);
+  } else {
+    expect(file, file.get("codes"), DType::i8, {weight.out_features, weight.in_features});
+    const auto codes = file.raw<std::int8_t>("codes");
+    weight.codes.assign(codes.begin(), codes.end());
+  }
+  const int highest = (1 << (weight.scheme.bits - 1)) - 1;
+  for (const auto code : weight.codes)
+    if (code > highest || code < -highest - 1)
+      damaged(file.path(), "codes holds a value outside of " + std::to_string(weight.scheme.bits) + " bits");
+  expect(file, file.get("scales"), DType::f16, {weight.out_features, weight.groups()});
+  weight.scales = file.read_double("scales");
+  if (facts.scheme.rank > 0) {
+    expect(file, file.get("u"), DType::f16, {weight.out_features, facts.scheme.rank});
+    expect(file, file.get("v"), DType::f16, {weight.in_features, facts.scheme.rank});
+    solution.pair = {file.read_float("u"), file.read_float("v")};
+  }
+  const auto finite = [&](const auto& matrix, const char* name) {
+    for (const auto value : matrix.flat())
+      if (!std::isfinite(value)) damaged(file.path(), std::string(name) + " holds a value that is no number");
+  };
+  finite(weight.scales, "scales");
+  finite(solution.pair.u, "u");
+  finite(solution.pair.v, "v");
+  return solution;
+}
+
+}  // namespace lrc

@@ -1,0 +1,240 @@
+#include "run/recipe.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <sstream>
+
+#include "base/error.h"
+#include "run/recipe_fields.h"
+
+namespace lrc {
+namespace {
+
+using fields::Place;
+
+/// Fields that this version knows with one value only: anything else is refused by name rather than ignored.
+struct FixedField {
+  std::string_view name;
+  Json value;
+  std::string_view sentence;
+};
+const std::vector<FixedField>& fixed_fields() {
+  static const std::vector<FixedField> list = {
+      {"weight_asymmetric", false, "weights are quantized symmetrically; asymmetric grids are not part of this version"},
+      {"kv_bits", 16, "keys and values stay in float (16); a quantized cache is not part of this version"},
+      {"stream", "fp", "calibration follows the float model (fp); the propagated stream is not part of this version"},
+      {"factors", "fp16", "factors are stored as fp16; int8 factors are not part of this version"},
+  };
+  return list;
+}
+
+RotationChoice rotation_from_words(const Place& place, const std::string& text, std::uint64_t seed) {
+  RotationChoice choice{false, false, false, seed};
+  if (text == "none") return choice;
+  if (text == "quarot") return {true, true, true, seed};
+  std::istringstream list(text);
+  bool any = false;
+  for (std::string part; std::getline(list, part, ',');) {
+    any = true;
+    if (part == "r1")
+      choice.r1 = true;
+    else if (part == "r2")
+      choice.r2 = true;
+    else if (part == "r4")
+      choice.r4 = true;
+    else
+      fields::refuse(place, text, "quarot (r1, r2 and r4), none, or a list of r1, r2 and r4");
+  }
+  if (!any) fields::refuse(place, text, "quarot (r1, r2 and r4), none, or a list of r1, r2 and r4");
+  return choice;
+}
+
+std::uint64_t seed_of(const Place& place, const Json& value) {
+  if (!value.is_number_integer() || (value.is_number_integer() && !value.is_number_unsigned() && value.get<std::int64_t>() < 0))
+    fields::refuse(place, value, "whole numbers from 0");
+  return value.get<std::uint64_t>();
+}
+
+RotationChoice rotation_from_json(const Place& place, const Json& value, std::uint64_t seed) {
+  if (value.is_string()) return rotation_from_words(place, value.get<std::string>(), seed);
+  if (!value.is_object()) fields::refuse(place, value, "\"quarot\", \"none\" or an object with r1, r2, r4 and seed");
+  RotationChoice choice{false, false, false, seed};
+  for (const auto& [key, part] : value.items()) {
+    const Place inner{place.origin, place.field + "." + key};
+    if (key == "r1")
+      choice.r1 = fields::yes_or_no(inner, part);
+    else if (key == "r2")
+      choice.r2 = fields::yes_or_no(inner, part);
+    else if (key == "r4")
+      choice.r4 = fields::yes_or_no(inner, part);
+    else if (key == "seed")
+      choice.seed = seed_of(inner, part);
+    else
+      throw Error(ErrorKind::bad_input, inner.text() + " is not a field of rotate; it has r1, r2, r4 and seed.");
+  }
+  return choice;
+}
+
+bool set_by_name(Recipe& recipe, const Place& place, const Json& value) {
+  const std::string& field = place.field;
+  if (field == "name") {
+    recipe.name = fields::words(place, value);
+  } else if (field == "method") {
+    recipe.method = fields::method(place, value);
+  } else if (field == "weight_bits") {
+    recipe.weight.bits = fields::bits(place, value);
+  } else if (field == "group_size") {
+    recipe.weight.group_size = std::size_t(fields::whole(place, value, 0, 1 << 20));
+  } else if (field == "weight_clip") {
+    const auto text = fields::words(place, value);
+    if (text != "search" && text != "none") fields::refuse(place, value, "search or none");
+    recipe.weight.clip = text == "search" ? WeightClip::search : WeightClip::none;
+  } else if (field == "activation_bits") {
+    recipe.activation.bits = fields::bits(place, value);
+  } else if (field == "activation_group_size") {
+    recipe.activation.group_size = std::size_t(fields::whole(place, value, 0, 1 << 20));
+  } else if (field == "clip") {
+    recipe.activation.clip = float(fields::number(place, value, 0.05, 1.0));
+  } else if (field == "rank") {
+    recipe.rank = fields::rank(place, value);
+  } else if (field == "rank_rule") {
+    const auto text = fields::words(place, value);
+    if (text != "min" && text != "parameters") fields::refuse(place, value, "min or parameters");
+    recipe.rank_rule = text == "min" ? RankRule::min_dimension : RankRule::parameters;
+  } else if (field == "iterations") {
+    recipe.iterations = int(fields::whole(place, value, 1, 100));
+  } else if (field == "deflate") {
+    recipe.deflate = fields::yes_or_no(place, value);
+  } else if (field == "damping") {
+    recipe.damping = fields::number(place, value, 0.0, 10.0);
+  } else if (field == "gptq_damping") {
+    recipe.gptq_damping = fields::number(place, value, 0.0, 10.0);
+  } else if (field == "rotate") {
+    recipe.rotation = rotation_from_json(place, value, recipe.rotation.seed);
+  } else if (field == "calibration") {
+    recipe.calibration = fields::words(place, value);
+  } else if (field == "calibration_tokens") {
+    recipe.calibration_tokens = std::size_t(fields::whole(place, value, 1, 1 << 30));
+  } else if (field == "calibration_context") {
+    recipe.calibration_context = std::size_t(fields::whole(place, value, 2, 1 << 20));
+  } else if (field == "held_out_windows") {
+    recipe.held_out_windows = std::size_t(fields::whole(place, value, 0, 10000));
+  } else if (field == "layers") {
+    recipe.layers = fields::words(place, value);
+    if (recipe.layers.empty()) fields::refuse(place, value, "a pattern such as \"*\" or \"*.down_proj\"");
+  } else if (field == "set") {
+    if (!value.is_array()) fields::refuse(place, value, "a list of rules");
+    for (const auto& rule : value) recipe.overrides.push_back(fields::rule_from_json(rule, place.text()));
+  } else {
+    const auto& fixed = fixed_fields();
+    const auto found = std::find_if(fixed.begin(), fixed.end(), [&](const FixedField& f) { return f.name == field; });
+    if (found == fixed.end()) return false;
+    if (value != found->value) throw Error(ErrorKind::unsupported, place.text() + ": " + std::string(found->sentence) + ".");
+  }
+  return true;
+}
+
+}  // namespace
+
+RankChoice parse_rank(const std::string& text) {
+  const auto refuse = [&]() -> RankChoice {
+    throw Error(ErrorKind::bad_input, "\"" + text + "\" is not a rank; give a whole number such as 57, or a percentage such as 10%.");
+  };
+  std::string digits = text;
+  const auto trim = [&] {
+    while (!digits.empty() && digits.back() == ' ') digits.pop_back();
+    while (!digits.empty() && digits.front() == ' ') digits.erase(0, 1);
+  };
+  trim();
+  const bool percent = !digits.empty() && digits.back() == '%';
+  if (percent) digits.pop_back();
+  trim();
+  double value = 0;
+  const char* const end = digits.data() + digits.size();
+  const auto [p, code] = std::from_chars(digits.data(), end, value);
+  if (digits.empty() || code != std::errc() || p != end || !std::isfinite(value) || value < 0) return refuse();
+  if (percent ? value > 100 : (value != std::floor(value) || value > 1e6)) return refuse();
+  return {percent, value};
+}
+
+std::string to_string(const RankChoice& rank) {
+  if (!rank.percent) return std::to_string(std::uint64_t(rank.value));
+  return fields::shortest_text(rank.value) + "%";
+}
+
+Override parse_override(const std::string& text) {
+  const auto colon = text.find(':');
+  if (colon == std::string::npos || colon == 0 || colon + 1 == text.size())
+    throw Error(ErrorKind::bad_input, "--set \"" + text + "\" is not PATTERN:field=value,…, for example '*.down_proj:rank=15%'.");
+  Override rule;
+  rule.pattern = text.substr(0, colon);
+  std::istringstream list(text.substr(colon + 1));
+  for (std::string part; std::getline(list, part, ',');) {
+    const auto equals = part.find('=');
+    if (equals == std::string::npos || equals == 0)
+      throw Error(ErrorKind::bad_input, "--set \"" + text + "\": \"" + part + "\" is not field=value.");
+    std::string field = part.substr(0, equals);
+    std::replace(field.begin(), field.end(), '-', '_');
+    Json value = fields::value_of(part.substr(equals + 1));
+    if (!fields::set(rule, Place{"--set " + rule.pattern, field}, value))
+      throw Error(ErrorKind::bad_input,
+                  "--set " + rule.pattern + ": there is no field " + field +
+                      "; there are method, weight_bits, group_size, activation_bits, clip, rank, iterations, deflate, "
+                      "damping, gptq_damping and skip.");
+  }
+  return rule;
+}
+
+std::string to_string(const Override& rule) {
+  std::string text = rule.pattern + ":";
+  bool first = true;
+  for (const auto& [key, value] : fields::to_json(rule).items()) {
+    if (key == "pattern") continue;
+    if (!first) text += ',';
+    first = false;
+    text += key + "=" + (value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  return text;
+}
+
+Json to_json(const Recipe& recipe) {
+  Json json = Json::object();
+  json["name"] = recipe.name;
+  json["method"] = recipe.method;
+  json["weight_bits"] = recipe.weight.bits;
+  json["group_size"] = recipe.weight.group_size;
+  json["weight_clip"] = recipe.weight.clip == WeightClip::search ? "search" : "none";
+  json["activation_bits"] = recipe.activation.bits;
+  json["activation_group_size"] = recipe.activation.group_size;
+  json["clip"] = fields::shortest(recipe.activation.clip);
+  json["rank"] = recipe.rank.percent ? Json(to_string(recipe.rank)) : Json(std::uint64_t(recipe.rank.value));
+  json["rank_rule"] = recipe.rank_rule == RankRule::min_dimension ? "min" : "parameters";
+  json["iterations"] = recipe.iterations;
+  json["deflate"] = recipe.deflate;
+  json["damping"] = recipe.damping;
+  json["gptq_damping"] = recipe.gptq_damping;
+  json["rotate"] = {{"r1", recipe.rotation.r1}, {"r2", recipe.rotation.r2}, {"r4", recipe.rotation.r4}, {"seed", recipe.rotation.seed}};
+  json["calibration"] = recipe.calibration;
+  json["calibration_tokens"] = recipe.calibration_tokens;
+  json["calibration_context"] = recipe.calibration_context;
+  json["held_out_windows"] = recipe.held_out_windows;
+  json["layers"] = recipe.layers;
+  json["set"] = Json::array();
+  for (const auto& rule : recipe.overrides) json["set"].push_back(fields::to_json(rule));
+  return json;
+}
+
+Recipe recipe_from_json(const Json& json, const std::string& origin) {
+  if (!json.is_object())
+    throw Error(ErrorKind::bad_input, origin + " is not a recipe: it must be one JSON object with fields such as method and rank.");
+  Recipe recipe;
+  for (const auto& [key, value] : json.items())
+    if (!set_by_name(recipe, Place{origin, key}, value))
+      throw Error(ErrorKind::bad_input, origin + ": a recipe has no field " + key + "; correct the name or remove it.");
+  return recipe;
+}
+
+std::string to_text(const Recipe& recipe) { return to_json(recipe).dump(2) + "\n"; }
+
+}  // namespace lrc
