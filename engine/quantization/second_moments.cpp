@@ -1,0 +1,204 @@
+#include "quantization/second_moments.h"
+
+#include <cblas.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "quantization/activation.h"
+#include "quantization/blas.h"
+
+namespace lrc {
+namespace {
+
+// Tokens whose products are summed in float32 before they go into float64 (methods.md 1.4).
+constexpr std::size_t kChunk = 1024;
+// Tokens that are held quantized at a time: bounds the memory of a call with very many tokens.
+constexpr std::size_t kBatch = 4 * kChunk;
+constexpr std::size_t kTokensPerTask = 32;
+
+void prepare(SecondMoments& moments, std::size_t width) {
+  if (moments.s_y.empty()) {
+    moments.s_y = moments.s_ey = moments.s_e = MatrixD(width, width);
+    return;
+  }
+  if (moments.width() != width)
+    throw Error(ErrorKind::bad_input, "Inputs " + std::to_string(width) + " wide cannot be added to second moments of width " +
+                                          std::to_string(moments.width()) + ".");
+}
+
+void check_finite(const float* x, std::size_t tokens, std::size_t width) {
+  parallel_for(tokens, kTokensPerTask, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t) {
+      const float* row = x + t * width;
+      float sum = 0;  // 0 · x is 0 for a number and NaN otherwise: no branch in the loop
+      for (std::size_t i = 0; i < width; ++i) sum += 0.0f * row[i];
+      if (sum == 0.0f) continue;
+      const std::size_t channel = std::size_t(std::find_if_not(row, row + width, [](float v) { return std::isfinite(v); }) - row);
+      throw Error(ErrorKind::numerical, std::string("The input holds ") + (std::isnan(row[channel]) ? "NaN" : "infinity") + " at token " +
+                                            std::to_string(t) + ", channel " + std::to_string(channel) +
+                                            "; the model or the calibration text cannot be used in float32.");
+    }
+  });
+}
+
+// One square block of one of the matrices: a Aᵀ-like product over all tokens of the batch.
+struct Tile {
+  const float *a = nullptr, *b = nullptr;  // (tokens, width); the same for a symmetric matrix
+  MatrixD* sum = nullptr;
+  std::size_t row = 0, column = 0, rows = 0, columns = 0;
+};
+
+void add_tile(const Tile& tile, std::size_t tokens, std::size_t width) {
+  const bool symmetric = tile.a == tile.b, diagonal = symmetric && tile.row == tile.column;
+  const int rows = int(tile.rows), columns = int(tile.columns), stride = int(width);
+  std::vector<float> product(tile.rows * tile.columns);
+  for (std::size_t begin = 0; begin < tokens; begin += kChunk) {
+    const int chunk = int(std::min(kChunk, tokens - begin));
+    const float* a = tile.a + begin * width + tile.row;
+    const float* b = tile.b + begin * width + tile.column;
+    if (diagonal)
+      cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, rows, chunk, 1.0f, a, stride, 0.0f, product.data(), columns);
+    else
+      cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows, columns, chunk, 1.0f, a, stride, b, stride, 0.0f, product.data(), columns);
+    for (std::size_t i = 0; i < tile.rows; ++i) {
+      const float* from = product.data() + i * tile.columns;
+      double* to = tile.sum->row(tile.row + i) + tile.column;
+      for (std::size_t j = diagonal ? i : 0; j < tile.columns; ++j) to[j] += double(from[j]);
+    }
+  }
+  if (!symmetric) return;
+  for (std::size_t i = 0; i < tile.rows; ++i)  // the other half
+    for (std::size_t j = diagonal ? i + 1 : 0; j < tile.columns; ++j)
+      (*tile.sum)(tile.column + j, tile.row + i) = (*tile.sum)(tile.row + i, tile.column + j);
+}
+
+void add_tiles(std::vector<Tile>& tiles, const float* a, const float* b, std::size_t width, MatrixD& sum) {
+  // Small widths are cut finer, so that a few processors share them evenly. The cut depends on the width alone.
+  const std::size_t side = width <= 768 ? 192 : 384;
+  for (std::size_t row = 0; row < width; row += side)
+    for (std::size_t column = a == b ? row : 0; column < width; column += side)
+      tiles.push_back({a, b, &sum, row, column, std::min(side, width - row), std::min(side, width - column)});
+}
+
+void add_batch(SecondMoments& moments, const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme) {
+  std::vector<Tile> tiles;
+  std::vector<float> y, e;
+  if (scheme.off()) {
+    add_tiles(tiles, x, x, width, moments.s_y);
+  } else {
+    y.resize(tokens * width);
+    e.resize(tokens * width);
+    parallel_for(tokens, kTokensPerTask, [&](std::size_t begin, std::size_t end) {
+      fake_quantize_activations(x + begin * width, end - begin, width, scheme, y.data() + begin * width);
+      for (std::size_t i = begin * width; i < end * width; ++i) e[i] = y[i] - x[i];
+    });
+    add_tiles(tiles, e.data(), y.data(), width, moments.s_ey);
+    add_tiles(tiles, y.data(), y.data(), width, moments.s_y);
+    add_tiles(tiles, e.data(), e.data(), width, moments.s_e);
+  }
+  parallel_for(tiles.size(), 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) add_tile(tiles[i], tokens, width);
+  });
+  moments.tokens += tokens;
+}
+
+// The decimal number behind a float32 setting: 0.9 rather than 0.899999976.
+double as_written(float value) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, value).ptr;
+  double number = 0;
+  std::from_chars(text, end, number);
+  return number;
+}
+
+// a bᵀ-like product over tokens in float64: aᵀ b with a, b (tokens, width).
+MatrixD product_over_tokens(const MatrixD& a, const MatrixD& b) {
+  use_one_blas_thread();
+  MatrixD result(a.columns(), b.columns());
+  const int rows = int(a.columns()), columns = int(b.columns()), tokens = int(a.rows());
+  if (&a == &b) {
+    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, rows, tokens, 1.0, a.data(), rows, 0.0, result.data(), columns);
+    for (std::size_t i = 0; i < result.rows(); ++i)
+      for (std::size_t j = 0; j < i; ++j) result(i, j) = result(j, i);
+  } else {
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows, columns, tokens, 1.0, a.data(), rows, b.data(), columns, 0.0, result.data(),
+                columns);
+  }
+  return result;
+}
+
+}  // namespace
+
+MatrixD SecondMoments::s_x() const {
+  MatrixD result(s_y.rows(), s_y.columns());
+  for (std::size_t i = 0; i < result.rows(); ++i)
+    for (std::size_t j = 0; j <= i; ++j) result(i, j) = result(j, i) = s_y(i, j) - s_ey(i, j) - s_ey(j, i) + s_e(i, j);
+  return result;
+}
+
+MatrixD SecondMoments::s_xy() const {
+  MatrixD result = s_y;
+  for (std::size_t i = 0; i < result.size(); ++i) result.data()[i] -= s_ey.data()[i];
+  return result;
+}
+
+void SecondMoments::merge(const SecondMoments& other) {
+  if (other.tokens == 0) return;
+  prepare(*this, other.width());
+  tokens += other.tokens;
+  const auto add = [](MatrixD& to, const MatrixD& from) {
+    for (std::size_t i = 0; i < to.size(); ++i) to.data()[i] += from.data()[i];
+  };
+  add(s_y, other.s_y);
+  add(s_ey, other.s_ey);
+  add(s_e, other.s_e);
+}
+
+void accumulate(SecondMoments& moments, const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme) {
+  use_one_blas_thread();
+  prepare(moments, width);
+  check_finite(x, tokens, width);
+  for (std::size_t begin = 0; begin < tokens; begin += kBatch)
+    add_batch(moments, x + begin * width, std::min(kBatch, tokens - begin), width, scheme);
+}
+
+SecondMoments moments_in_double(const MatrixD& x, const ActivationScheme& scheme) {
+  const std::size_t tokens = x.rows(), width = x.columns();
+  const MatrixF single = convert<float>(x);
+  check_finite(single.data(), tokens, width);
+  SecondMoments moments;
+  prepare(moments, width);
+  moments.tokens = tokens;
+  if (scheme.off()) {
+    moments.s_y = product_over_tokens(x, x);
+    return moments;
+  }
+  // The codes are those of the one quantizer; only the scale that they are multiplied by is taken in float64.
+  const std::size_t group = scheme.group_size == 0 ? width : scheme.group_size;
+  std::vector<std::int8_t> codes(tokens * width);
+  std::vector<float> scales(tokens * std::max<std::size_t>(1, width / std::max<std::size_t>(1, group)));
+  quantize_activations(single.data(), tokens, width, scheme, codes.data(), scales.data());
+  const double factor = as_written(scheme.clip) / highest_code(scheme.bits);
+  MatrixD y(tokens, width), e(tokens, width);
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::size_t start = 0; start < width; start += group) {
+      double largest = 0;
+      for (std::size_t i = start; i < start + group; ++i) largest = std::max(largest, std::abs(x(t, i)));
+      for (std::size_t i = start; i < start + group; ++i) {
+        y(t, i) = codes[t * width + i] * (factor * largest);
+        e(t, i) = y(t, i) - x(t, i);
+      }
+    }
+  moments.s_y = product_over_tokens(y, y);
+  moments.s_ey = product_over_tokens(e, y);
+  moments.s_e = product_over_tokens(e, e);
+  return moments;
+}
+
+}  // namespace lrc
