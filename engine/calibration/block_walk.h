@@ -24,6 +24,10 @@ class BlockWalk {
   /// The first `calibration` windows gather moments, the rest are held out.
   BlockWalk(Transformer& transformer, const TokenWindows& windows, std::size_t calibration_windows);
 
+  /// From here on blocks are run by this transformer (same backend), whose own first block is block `first_block` of the
+  /// model: for a model whose weights are loaded block by block. It must outlive its use.
+  void use(Transformer& transformer, std::size_t first_block);
+
   std::size_t next_block() const { return next_; }
   /// Runs the next block over all windows; with `activation` also gathers moments for its sites (one scheme per site kind).
   BlockMoments advance(const std::array<ActivationScheme, 4>& activation, std::stop_token stop);
@@ -32,8 +36,8 @@ class BlockWalk {
 
  private:
   BlockMoments run(const std::array<ActivationScheme, 4>* activation, std::stop_token stop);
-  Transformer& transformer_;
-  std::size_t calibration_windows_, next_ = 0, context_;
+  Transformer* transformer_;
+  std::size_t calibration_windows_, next_ = 0, first_block_ = 0, context_;
   std::vector<Buffer> hidden_;
 };
 

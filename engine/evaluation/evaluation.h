@@ -5,6 +5,7 @@
 
 #include "base/progress.h"
 #include "calibration/calibration.h"
+#include "model/probabilities.h"
 #include "model/transformer.h"
 
 namespace lrc {
@@ -13,7 +14,7 @@ struct Divergence {
   double mean = 0, median = 0, p90 = 0, p95 = 0, p99 = 0, p999 = 0, max = 0;  ///< KL(reference ‖ model), nats per token
 };
 struct Evaluation {
-  double nll = 0, perplexity = 0;  ///< nats; exp(nll)
+  double nll = 0, perplexity = 0;                    ///< nats; exp(nll)
   std::size_t tokens = 0, windows = 0, context = 0;  ///< tokens = scored positions
   double seconds = 0;
   std::optional<double> reference_perplexity;
@@ -25,10 +26,5 @@ struct Evaluation {
 /// The protocol of `lrc perplexity`: every position from the second on in each window, empty cache at its start; with a
 /// reference, KL and top-1 agreement in the same pass, no logits file. log-softmax in float64.
 Evaluation evaluate(Transformer& model, Transformer* reference, const TokenWindows& windows, Progress& progress, std::stop_token stop);
-
-/// KL(p ‖ q) of two rows of logits, in float64.
-double kl_divergence(const float* reference_logits, const float* logits, std::size_t vocabulary);
-/// log softmax(logits)[id].
-double log_probability(const float* logits, std::size_t vocabulary, std::size_t id);
 
 }  // namespace lrc

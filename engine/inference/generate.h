@@ -32,7 +32,7 @@ class Sampler {
 
 struct GeneratedToken {
   TokenId id = 0;
-  std::string text;   ///< complete characters that this token adds (may be empty in the middle of one)
+  std::string text;  ///< complete characters that this token adds (may be empty in the middle of one)
   double probability = 0;
   std::optional<double> kl;  ///< in follow mode: KL(first ‖ second) at this position
 };
@@ -46,7 +46,7 @@ struct Generation {
   std::size_t prompt_tokens = 0;
   double prompt_tokens_per_second = 0, tokens_per_second = 0, first_token_s = 0;
   StopReason reason = StopReason::length;
-  std::vector<double> kl;    ///< per token, follow mode only
+  std::vector<double> kl;  ///< per token, follow mode only
   std::vector<bool> same_top;
 };
 
@@ -56,8 +56,8 @@ class ChatSession {
   ChatSession(std::shared_ptr<Transformer> transformer, std::shared_ptr<const Tokenizer> tokenizer, std::size_t context);
 
   /// Continues `prompt_ids` (the whole conversation as tokens; a common prefix with the cache is not computed again).
-  Generation generate(const std::vector<TokenId>& prompt_ids, std::size_t max_tokens, const Sampling& sampling, const TokenCallback& on_token,
-                      std::stop_token stop);
+  Generation generate(const std::vector<TokenId>& prompt_ids, std::size_t max_tokens, const Sampling& sampling,
+                      const TokenCallback& on_token, std::stop_token stop);
   /// Feeds the ids of another model's answer; per token the logits after it are given to `visit` (position 0: prediction of the
   /// first answer token). Used for following and for scoring.
   void score(const std::vector<TokenId>& prompt_ids, const std::vector<TokenId>& answer_ids,
@@ -68,6 +68,8 @@ class ChatSession {
   std::size_t cached_tokens() const { return cached_.size(); }
 
  private:
+  void check_fits(std::size_t prompt_tokens, std::size_t answer_tokens) const;
+  void extend(const std::vector<TokenId>& ids);
   std::size_t feed(const std::vector<TokenId>& ids, std::stop_token stop);
   std::shared_ptr<Transformer> transformer_;
   std::shared_ptr<const Tokenizer> tokenizer_;

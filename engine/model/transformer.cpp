@@ -225,6 +225,7 @@ Transformer::~Transformer() = default;
 
 const ModelConfig& Transformer::config() const { return parts_->config; }
 Backend& Transformer::backend() { return *parts_->backend; }
+std::size_t Transformer::last_tokens() const { return parts_->last_tokens; }
 std::size_t Transformer::weight_bytes() const { return parts_->weight_bytes; }
 
 KvCache Transformer::make_cache(std::size_t capacity) {
@@ -235,6 +236,18 @@ KvCache Transformer::make_cache(std::size_t capacity) {
     cache.values.push_back(parts_->backend->allocate(capacity * parts_->key_width() * sizeof(float)));
   }
   return cache;
+}
+
+void Transformer::grow_cache(KvCache& cache, std::size_t capacity) {
+  if (capacity <= cache.capacity) return;
+  KvCache larger = make_cache(capacity);
+  const std::size_t bytes = cache.length * parts_->key_width() * sizeof(float);
+  for (std::size_t b = 0; b < parts_->blocks.size() && bytes > 0; ++b) {
+    parts_->backend->copy(cache.keys[b], 0, larger.keys[b], 0, bytes);
+    parts_->backend->copy(cache.values[b], 0, larger.values[b], 0, bytes);
+  }
+  larger.length = cache.length;
+  cache = std::move(larger);
 }
 
 void Transformer::forward(std::span<const std::int32_t> ids, KvCache& cache, const BranchControl& branch, const SiteObserver& observer) {

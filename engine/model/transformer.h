@@ -39,10 +39,13 @@ class Transformer {
   std::size_t weight_bytes() const;  ///< on the device
 
   KvCache make_cache(std::size_t capacity);
+  /// Makes room for `capacity` positions and keeps those that are filled.
+  void grow_cache(KvCache& cache, std::size_t capacity);
 
   /// Runs ids through all blocks, appending to the cache; the hidden states (ids, hidden) before the final norm stay in an
   /// internal buffer for logits(). Throws Error(bad_input) when the cache is full or an id is out of range.
   void forward(std::span<const std::int32_t> ids, KvCache& cache, const BranchControl& branch = {}, const SiteObserver& observer = {});
+  std::size_t last_tokens() const;  ///< rows that the last forward() left
   /// Logits of the rows [first, first + count) of the last forward() call, (count, vocabulary) on the host.
   MatrixF logits(std::size_t first, std::size_t count);
 
