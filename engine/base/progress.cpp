@@ -6,12 +6,36 @@
 
 namespace lrc {
 
-void Progress::plan(std::vector<std::pair<std::string, double>> stages_with_weights) {
+void Progress::plan(std::vector<std::pair<std::string, double>> stages_with_weights, bool interleaved) {
   const std::lock_guard lock(mutex_);
   plan_ = std::move(stages_with_weights);
+  parts_.assign(plan_.size(), 0.0);
+  interleaved_ = interleaved;
   start_ = std::chrono::steady_clock::now();
   fraction_ = 0;
   first_fraction_ = -1;
+}
+
+double Progress::fraction_of(const std::string& stage, double part) {
+  if (plan_.empty()) return part;
+  double all = 0, done = 0;
+  bool found = false;
+  for (std::size_t i = 0; i < plan_.size(); ++i) {
+    const auto& [name, weight] = plan_[i];
+    all += weight;
+    if (name == stage) {
+      found = true;
+      parts_[i] = std::max(parts_[i], part);
+    }
+    // Without turns, whatever stands before the reported stage is over.
+    if (interleaved_)
+      done += weight * parts_[i];
+    else if (name == stage)
+      done += weight * part;
+    else if (!found)
+      done += weight;
+  }
+  return found && all > 0 ? done / all : fraction_;
 }
 
 void Progress::report(const std::string& stage, std::size_t done, std::size_t total, const std::string& layer) {
@@ -20,18 +44,7 @@ void Progress::report(const std::string& stage, std::size_t done, std::size_t to
   {
     const std::lock_guard lock(mutex_);
     const double part = total == 0 ? 0.0 : double(done) / double(total);
-    double before = 0, weight = 0, sum = 0;
-    bool found = false;
-    for (const auto& [name, w] : plan_) {
-      sum += w;
-      if (name == stage) {
-        found = true;
-        weight = w;
-      } else if (!found) {
-        before += w;
-      }
-    }
-    const double now = found && sum > 0 ? (before + weight * part) / sum : (plan_.empty() ? part : fraction_);
+    const double now = fraction_of(stage, part);
     fraction_ = std::clamp(std::max(now, plan_.empty() ? 0.0 : fraction_), 0.0, 1.0);
     update.stage = stage;
     update.layer = layer;
