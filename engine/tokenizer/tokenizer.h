@@ -20,11 +20,19 @@ struct TokenizerSpec {
   std::vector<std::string> tokens;
   std::vector<std::int32_t> types;  ///< as in GGUF: 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte
   std::vector<float> scores;        ///< SentencePiece
-  std::vector<std::string> merges;  ///< byte-level: "left right"
+  std::vector<std::string> merges;  ///< "left right", best first; SentencePiece: when not empty, used in place of scores
   std::optional<TokenId> bos, eos, unknown;
   std::vector<TokenId> stop;  ///< ids that end a turn (eos, eot, …)
   bool add_bos = false, add_eos = false, add_space_prefix = true;
+  bool space_prefix_everywhere = true;  ///< SentencePiece: also before text that follows a control token
+  /// Control tokens that swallow the white space before or after them (Hugging Face's lstrip and rstrip).
+  std::vector<TokenId> strip_before, strip_after;
 };
+
+/// TokenizerSpec::types.
+namespace token_type {
+enum : std::int32_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+}
 
 /// Text to ids and back. Immutable, safe from several threads.
 class Tokenizer {
@@ -49,6 +57,8 @@ class Tokenizer {
 
 /// Throws Error(unsupported) naming the pre-tokenizer or kind that this program lacks, Error(bad_file) for broken content.
 std::shared_ptr<const Tokenizer> make_tokenizer(TokenizerSpec spec);
+/// The ids that end a turn: `eos` and the control tokens <|im_end|>, <|eot_id|>, <|end|>, <|endoftext|>, where present.
+std::vector<TokenId> usual_stop_ids(const TokenizerSpec& spec);
 /// From a Hugging Face tokenizer.json (+ tokenizer_config.json); recognises the pre-tokenizers above by their patterns.
 TokenizerSpec spec_from_huggingface(const Json& tokenizer_json, const Json* tokenizer_config);
 
