@@ -35,15 +35,17 @@ class SafetensorsFile {
   const SafetensorsEntry* find(std::string_view name) const;
   const SafetensorsEntry& get(std::string_view name) const;  ///< throws Error(bad_file) naming both
 
-  MatrixF read_float(std::string_view name) const;    ///< any float type; a vector becomes (1, n)
-  MatrixD read_double(std::string_view name) const;   ///< F64 exactly, others widened
+  MatrixF read_float(std::string_view name) const;   ///< any float type; a vector becomes (1, n)
+  MatrixD read_double(std::string_view name) const;  ///< F64 exactly, others widened
   template <typename T>
-  std::span<const T> raw(std::string_view name) const {  ///< the caller knows the type; size is checked
+  std::span<const T> raw(std::string_view name) const {  ///< the caller knows the type; Error(bad_file) when its size does not fit
     const auto& entry = get(name);
+    check_raw(entry, sizeof(T), alignof(T));
     return {reinterpret_cast<const T*>(entry.bytes.data()), entry.bytes.size() / sizeof(T)};
   }
 
  private:
+  void check_raw(const SafetensorsEntry& entry, std::size_t size, std::size_t alignment) const;
   std::shared_ptr<const MappedFile> mapping_;
   std::vector<SafetensorsEntry> entries_;
   std::map<std::string, std::string> metadata_;
@@ -53,9 +55,9 @@ class SafetensorsFile {
 class SafetensorsWriter {
  public:
   void add(std::string name, DType dtype, std::vector<std::size_t> shape, std::vector<std::byte> bytes);
-  void add(std::string name, const MatrixF& matrix);  ///< F32
-  void add(std::string name, const MatrixD& matrix);  ///< F64
-  void add_half(std::string name, const MatrixF& matrix);  ///< F16, round to nearest even
+  void add(std::string name, const MatrixF& matrix);                                                     ///< F32
+  void add(std::string name, const MatrixD& matrix);                                                     ///< F64
+  void add_half(std::string name, const MatrixF& matrix);                                                ///< F16, round to nearest even
   void add_codes(std::string name, std::vector<std::size_t> shape, std::span<const std::int8_t> codes);  ///< I8
   void set_metadata(std::string key, std::string value);
   void write(const std::filesystem::path& file) const;
