@@ -1,0 +1,189 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "base/error.h"
+#include "quantization/activation.h"
+#include "tensor/dtype.h"
+
+namespace lrc::cpu {
+namespace {
+
+/// Parts of elementwise work: enough for a few microseconds each.
+constexpr std::size_t kElements = 16384;
+
+std::size_t rows_per_part(std::size_t width) { return std::max<std::size_t>(1, kElements / std::max<std::size_t>(1, width)); }
+
+}  // namespace
+
+CpuMatrix::CpuMatrix(const MatrixF& matrix, MatrixStorage storage, const Meter& meter)
+    : half_(storage == MatrixStorage::f16), metered_(meter, matrix.size() * (storage == MatrixStorage::f16 ? 2 : 4)) {
+  out_features = matrix.rows();
+  in_features = matrix.columns();
+  bytes = matrix.size() * (half_ ? 2 : 4);
+  if (half_) {
+    auto* to = values_.of<std::uint16_t>(matrix.size());
+    for_parts(matrix.size(), 1 << 18, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) to[i] = float_to_half(matrix.data()[i]);
+    });
+  } else {
+    std::memcpy(values_.reserve(bytes), matrix.data(), bytes);
+  }
+}
+
+CpuPair::CpuPair(const LowRankPair& pair, const Meter& meter)
+    : metered_(meter, (pair.u.rows() + pair.v.rows()) * pair.rank() * sizeof(std::uint16_t)) {
+  if (pair.rank() == 0 || pair.v.columns() != pair.rank())
+    throw Error(ErrorKind::bad_input, "A low-rank pair cannot be used: its factors have " + std::to_string(pair.u.columns()) + " and " +
+                                          std::to_string(pair.v.columns()) + " columns.");
+  out_features = pair.u.rows();
+  in_features = pair.v.rows();
+  rank = pair.rank();
+  auto* v = v_.of<std::uint16_t>(rank * in_features);
+  for (std::size_t i = 0; i < in_features; ++i)
+    for (std::size_t k = 0; k < rank; ++k) v[k * in_features + i] = float_to_half(pair.v(i, k));
+  auto* u = u_.of<std::uint16_t>(panels() * rank * kPairPanel);
+  for (std::size_t o = 0; o < out_features; ++o)
+    for (std::size_t k = 0; k < rank; ++k) u[((o / kPairPanel) * rank + k) * kPairPanel + o % kPairPanel] = float_to_half(pair.u(o, k));
+  bytes = (rank * in_features + panels() * rank * kPairPanel) * sizeof(std::uint16_t);
+}
+
+CpuHadamard::CpuHadamard(const HadamardOrder& hadamard) : base_order(hadamard.base_order), power_of_two(hadamard.power_of_two) {
+  order = hadamard.order;
+  const bool whole = base_order * power_of_two == order && power_of_two > 0 && (power_of_two & (power_of_two - 1)) == 0 &&
+                     (base_order == 1 || hadamard.base.size() == base_order * base_order);
+  if (!whole) throw Error(ErrorKind::bad_input, "A Hadamard matrix of order " + std::to_string(order) + " contradicts itself.");
+  base.assign(hadamard.base.begin(), hadamard.base.end());
+}
+
+CpuBackend::CpuBackend(const Kernels& kernels, DeviceInfo info) : kernels_(kernels), info_(std::move(info)) { limit_blas_threads(); }
+
+Buffer CpuBackend::allocate(std::size_t bytes) { return std::make_shared<CpuBuffer>(bytes, meter_); }
+
+void CpuBackend::upload(const Buffer& to, std::size_t offset_bytes, std::span<const std::byte> from) {
+  if (!from.empty()) std::memcpy(bytes_of(to, offset_bytes, from.size()), from.data(), from.size());
+}
+
+void CpuBackend::download(const Buffer& from, std::size_t offset_bytes, std::span<std::byte> to) {
+  if (!to.empty()) std::memcpy(to.data(), bytes_of(from, offset_bytes, to.size()), to.size());
+}
+
+void CpuBackend::copy(const Buffer& from, std::size_t from_bytes, const Buffer& to, std::size_t to_bytes, std::size_t bytes) {
+  std::memmove(bytes_of(to, to_bytes, bytes), bytes_of(from, from_bytes, bytes), bytes);
+}
+
+const float* CpuBackend::host_view(const Buffer& buffer) { return values_of<const float>(buffer, 0); }
+
+std::unique_ptr<DeviceMatrix> CpuBackend::upload_matrix(const MatrixF& matrix, MatrixStorage storage) {
+  return std::make_unique<CpuMatrix>(matrix, storage, meter_);
+}
+std::unique_ptr<DeviceQuantizedMatrix> CpuBackend::upload_quantized(const QuantizedWeight& weight) {
+  return std::make_unique<CpuQuantizedMatrix>(weight, kernels_.packed, meter_);
+}
+std::unique_ptr<DevicePair> CpuBackend::upload_pair(const LowRankPair& pair) { return std::make_unique<CpuPair>(pair, meter_); }
+std::unique_ptr<DeviceHadamard> CpuBackend::upload_hadamard(const HadamardOrder& hadamard) {
+  return std::make_unique<CpuHadamard>(hadamard);
+}
+
+void CpuBackend::embed(const DeviceMatrix& table, std::span<const std::int32_t> ids, const Buffer& out) {
+  const auto& matrix = own<CpuMatrix>(table);
+  const std::size_t width = matrix.in_features;
+  float* to = values_of<float>(out, ids.size() * width);
+  for (const std::int32_t id : ids) {
+    if (id < 0 || std::size_t(id) >= matrix.out_features)
+      throw Error(ErrorKind::bad_input,
+                  "Token " + std::to_string(id) + " is not in the vocabulary of " + std::to_string(matrix.out_features) + ".");
+    if (matrix.f16())
+      kernels_.widen(matrix.f16() + std::size_t(id) * width, width, to);
+    else
+      std::memcpy(to, matrix.f32() + std::size_t(id) * width, width * sizeof(float));
+    to += width;
+  }
+}
+
+void CpuBackend::rms_norm(const Buffer& x, const Buffer& gain, float epsilon, std::size_t tokens, std::size_t width, const Buffer& out) {
+  const float* from = values_of<float>(x, tokens * width);
+  const float* gains = values_of<float>(gain, width);
+  float* to = values_of<float>(out, tokens * width);
+  for_parts(tokens, rows_per_part(width), [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t) kernels_.rms_norm(from + t * width, gains, epsilon, width, to + t * width);
+  });
+}
+
+void CpuBackend::add(const Buffer& x, const Buffer& y, std::size_t count) {
+  float* to = values_of<float>(x, count);
+  const float* from = values_of<float>(y, count);
+  for_parts(count, kElements, [&](std::size_t begin, std::size_t end) { kernels_.add(to + begin, from + begin, end - begin); });
+}
+
+void CpuBackend::silu_multiply(const Buffer& gate, const Buffer& up, std::size_t count, const Buffer& out) {
+  const float *gates = values_of<float>(gate, count), *ups = values_of<float>(up, count);
+  float* to = values_of<float>(out, count);
+  for_parts(count, kElements / 4,
+            [&](std::size_t begin, std::size_t end) { kernels_.silu_multiply(gates + begin, ups + begin, end - begin, to + begin); });
+}
+
+void CpuBackend::hadamard(const DeviceHadamard& hadamard, const Buffer& x, std::size_t tokens) {
+  const auto& matrix = own<CpuHadamard>(hadamard);
+  const std::size_t width = matrix.order;
+  float* values = values_of<float>(x, tokens * width);
+  const float scale = float(1.0 / std::sqrt(double(width)));
+  for_parts(tokens, rows_per_part(width) / 2 + 1, [&](std::size_t begin, std::size_t end) {
+    float* spare = scratch(0).of<float>(width);
+    for (std::size_t t = begin; t < end; ++t)
+      kernels_.hadamard(values + t * width, matrix.base_order, matrix.power_of_two, matrix.base.data(), scale, spare);
+  });
+}
+
+void CpuBackend::rope(const Buffer& x, std::size_t tokens, std::size_t heads, std::size_t head_dim, std::size_t first_position,
+                      const RopeTable& table) {
+  const std::size_t half = head_dim / 2;
+  if (head_dim % 2 != 0 || table.inverse_frequencies.size() != half)
+    throw Error(ErrorKind::bad_input, "Rotary frequencies for " + std::to_string(2 * table.inverse_frequencies.size()) +
+                                          " dimensions do not fit heads of " + std::to_string(head_dim) + ".");
+  float* values = values_of<float>(x, tokens * heads * head_dim);
+  if (table.inverse_frequencies != rope_frequencies_ || table.attention_factor != rope_factor_) {
+    rope_frequencies_ = table.inverse_frequencies;
+    rope_factor_ = table.attention_factor;
+    rope_positions_ = 0;
+  }
+  if (const std::size_t needed = first_position + tokens; needed > rope_positions_) {
+    const std::size_t begin = rope_positions_, end = std::max(needed, 2 * rope_positions_);
+    rope_cosines_.resize(end * half);
+    rope_sines_.resize(end * half);
+    for (std::size_t p = begin; p < end; ++p)
+      for (std::size_t i = 0; i < half; ++i) {
+        // The angle is a float32 product, as in the reference implementations.
+        const double angle = double(float(p) * rope_frequencies_[i]);
+        rope_cosines_[p * half + i] = float(std::cos(angle)) * rope_factor_;
+        rope_sines_[p * half + i] = float(std::sin(angle)) * rope_factor_;
+      }
+    rope_positions_ = end;
+  }
+  for_parts(tokens, rows_per_part(heads * head_dim), [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t)
+      for (std::size_t h = 0; h < heads; ++h)
+        kernels_.rope(values + (t * heads + h) * head_dim, rope_cosines_.data() + (first_position + t) * half,
+                      rope_sines_.data() + (first_position + t) * half, half);
+  });
+}
+
+void CpuBackend::attention(const Buffer& q, const Buffer& k_cache, const Buffer& v_cache, std::size_t first_position, std::size_t tokens,
+                           const AttentionShape& shape, const Buffer& out) {
+  if (shape.heads == 0 || shape.kv_heads == 0 || shape.head_dim == 0 || shape.heads % shape.kv_heads != 0)
+    throw Error(ErrorKind::bad_input, "Attention of " + std::to_string(shape.heads) + " heads over " + std::to_string(shape.kv_heads) +
+                                          " key-value heads is not possible.");
+  const std::size_t width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim, end = first_position + tokens;
+  attend_all(kernels_, {.q = values_of<float>(q, tokens * width),
+                        .k = values_of<float>(k_cache, end * kv_width),
+                        .v = values_of<float>(v_cache, end * kv_width),
+                        .out = values_of<float>(out, tokens * width),
+                        .first_position = first_position,
+                        .tokens = tokens,
+                        .shape = shape});
+}
+
+}  // namespace lrc::cpu

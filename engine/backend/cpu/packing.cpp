@@ -1,0 +1,129 @@
+#include "backend/cpu/packing.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "base/error.h"
+
+namespace lrc::cpu {
+namespace {
+
+constexpr std::size_t kNarrowBlock = 64, kWideBlock = 128;
+/// 128 · 128 · columns must stay below 2³¹ for the dots to be exact.
+constexpr std::size_t kMostColumns = 131071;
+
+std::size_t checked_size(const QuantizedWeight& weight) {
+  const std::size_t rows = weight.out_features, columns = weight.in_features, group = weight.group_size();
+  const bool fits = rows > 0 && columns > 0 && group > 0 && columns % group == 0 && weight.codes.size() == rows * columns &&
+                    weight.scales.rows() == rows && weight.scales.columns() == columns / group;
+  if (!fits || weight.scheme.bits < 2 || weight.scheme.bits > 8)
+    throw Error(ErrorKind::bad_input, "A quantized weight of " + std::to_string(rows) + " x " + std::to_string(columns) +
+                                          " cannot be used: its codes, scales or groups do not fit its shape.");
+  if (columns > kMostColumns)
+    throw Error(ErrorKind::unsupported, "A quantized weight of " + std::to_string(columns) + " input features is wider than the " +
+                                            std::to_string(kMostColumns) + " that integer products can hold.");
+  const int highest = (1 << (weight.scheme.bits - 1)) - 1;
+  for (const std::int8_t code : weight.codes)
+    if (code > highest || code < -highest - 1)
+      throw Error(ErrorKind::bad_input, "A quantized weight holds the code " + std::to_string(code) + ", which " +
+                                            std::to_string(weight.scheme.bits) + " bits cannot.");
+  return rows * columns;
+}
+
+}  // namespace
+
+CpuQuantizedMatrix::CpuQuantizedMatrix(const QuantizedWeight& weight, bool packed, const Meter& meter)
+    : packed_(packed), wide_(weight.scheme.bits > 4), metered_(meter, checked_size(weight) * (packed && !wide_ ? 1 : 2) / 2) {
+  out_features = weight.out_features;
+  in_features = weight.in_features;
+  group_size = weight.group_size();
+  bits = weight.scheme.bits;
+  const std::size_t groups = weight.groups();
+  float* scales = scales_.of<float>(panels() * groups * kPanelRows);
+  for (std::size_t r = 0; r < out_features; ++r)
+    for (std::size_t g = 0; g < groups; ++g)
+      scales[((r / kPanelRows) * groups + g) * kPanelRows + r % kPanelRows] = float(weight.scales(r, g));
+  bytes = panels() * groups * kPanelRows * sizeof(float);
+  blocks_per_group_ = (group_size + kBlockColumns - 1) / kBlockColumns;
+  if (!packed_) {
+    std::memcpy(codes_.reserve(weight.codes.size()), weight.codes.data(), weight.codes.size());
+    bytes += weight.codes.size();
+    return;
+  }
+  const std::size_t block_bytes = wide_ ? kWideBlock : kNarrowBlock;
+  panel_bytes_ = groups * blocks_per_group_ * block_bytes;
+  bytes += panels() * panel_bytes_;
+  auto* packed_codes = codes_.of<std::uint8_t>(panels() * panel_bytes_);
+  std::memset(packed_codes, wide_ ? 0x80 : 0x88, panels() * panel_bytes_);  // code 0 where there is no weight
+  for (std::size_t r = 0; r < out_features; ++r) {
+    std::uint8_t* panel = packed_codes + (r / kPanelRows) * panel_bytes_;
+    for (std::size_t c = 0; c < in_features; ++c) {
+      const std::size_t group = c / group_size, within = c % group_size;
+      std::uint8_t* block = panel + (group * blocks_per_group_ + within / kBlockColumns) * block_bytes;
+      const std::size_t k = within % kBlockColumns;
+      const int code = weight.codes[r * in_features + c];
+      if (wide_) {
+        block[(k / 4) * 64 + (r % kPanelRows) * 4 + k % 4] = std::uint8_t(code + 128);
+      } else {
+        std::uint8_t& byte = block[(r % kPanelRows) * 4 + k % 4];
+        byte = k < 4 ? std::uint8_t((byte & 0xf0) | (code + 8)) : std::uint8_t((byte & 0x0f) | ((code + 8) << 4));
+      }
+    }
+  }
+}
+
+std::size_t CpuQuantizedMatrix::cut(std::size_t activation_group, std::vector<Segment>& segments) const {
+  segments.clear();
+  std::size_t blocks = 0;
+  for (std::size_t begin = 0; begin < in_features;) {
+    const std::size_t weight_group = begin / group_size, a_group = begin / activation_group;
+    const std::size_t end = std::min((weight_group + 1) * group_size, (a_group + 1) * activation_group);
+    const std::size_t first = (begin - weight_group * group_size) / kBlockColumns;
+    const std::size_t last = (end - weight_group * group_size + kBlockColumns - 1) / kBlockColumns;
+    segments.push_back({std::uint32_t(begin), std::uint32_t(end - begin), std::uint32_t(weight_group * blocks_per_group_ + first),
+                        std::uint32_t(last - first), std::uint32_t((begin - weight_group * group_size) % kBlockColumns),
+                        std::uint32_t(weight_group), std::uint32_t(a_group)});
+    blocks += last - first;
+    begin = end;
+  }
+  return blocks;
+}
+
+CodesTile CpuQuantizedMatrix::tile() const {
+  CodesTile tile;
+  tile.last_row = out_features;
+  tile.wide = wide_;
+  tile.columns = in_features;
+  tile.plain_codes = packed_ ? nullptr : codes_.as<std::int8_t>();
+  tile.panels = packed_ ? codes_.as<std::uint8_t>() : nullptr;
+  tile.panel_bytes = panel_bytes_;
+  tile.weight_scales = scales_.as<float>();
+  tile.weight_groups = in_features / group_size;
+  return tile;
+}
+
+void pack_activations(const std::int8_t* codes, std::size_t columns, std::size_t tokens, const std::vector<Segment>& segments, int zero,
+                      std::int8_t* out, std::int32_t* offsets) {
+  for (const Segment& segment : segments) {
+    for (std::size_t t = 0; t < tokens; ++t) {
+      const std::int8_t* from = codes + t * columns + segment.first_column;
+      std::int32_t sum = 0;
+      for (std::size_t i = 0; i < segment.columns; ++i) sum += from[i];
+      *offsets++ = -zero * sum;
+      std::int8_t* to = out + t * kBlockColumns;
+      // Whole blocks first; a segment that begins inside a block, and what is left at its end, go byte by byte.
+      const std::size_t whole = segment.lead == 0 ? segment.columns / kBlockColumns : 0;
+      for (std::size_t b = 0; b < whole; ++b) std::memcpy(to + b * tokens * kBlockColumns, from + b * kBlockColumns, kBlockColumns);
+      for (std::size_t b = whole; b < segment.blocks; ++b)
+        for (std::size_t i = 0; i < kBlockColumns; ++i) {
+          const std::size_t column = b * kBlockColumns + i;
+          const bool inside = column >= segment.lead && column - segment.lead < segment.columns;
+          to[b * tokens * kBlockColumns + i] = inside ? from[column - segment.lead] : std::int8_t{0};
+        }
+    }
+    out += segment.blocks * tokens * kBlockColumns;
+  }
+}
+
+}  // namespace lrc::cpu
