@@ -24,9 +24,9 @@ enum class Perspective { explore, run, chat, export_ };
 struct RunEntry {
   int number = 0;
   std::filesystem::path folder;
-  Manifest manifest;       ///< as far as it has come
+  Manifest manifest;  ///< as far as it has come
   enum class State { queued, running, paused, stopped, failed, done } state = State::queued;
-  ProgressUpdate progress; ///< while running
+  ProgressUpdate progress;  ///< while running
   QString failure;
 };
 
@@ -37,6 +37,10 @@ struct Slot {
 };
 
 enum class LogLevel { info, warning, error };
+struct LogLine {
+  LogLevel level = LogLevel::info;
+  QString time, text;
+};
 
 class Workspace : public QObject {
   Q_OBJECT
@@ -70,11 +74,11 @@ class Workspace : public QObject {
   // Runs.
   const std::vector<RunEntry>& runs() const { return runs_; }
   const RunEntry* findRun(int number) const;
-  int startRun();                ///< queues the draft; returns its number
+  int startRun();  ///< queues the draft; returns its number
   void pauseRun(int number);
   void stopRun(int number);
   void resumeRun(int number);
-  void deleteRun(int number);    ///< to the trash
+  void deleteRun(int number);  ///< to the trash
   const RunEntry* runningRun() const;
   QString commandOf(const RunEntry& run) const;
   QString commandOfDraft() const;
@@ -85,31 +89,49 @@ class Workspace : public QObject {
   void setSlotA(Slot slot);
   void setSlotB(Slot slot);
   void swapSlots();
-  QString slotTitle(Slot slot) const;                 ///< "Original", "#7 LRC 10 %"
-  std::optional<OpenedModel> opened(Slot slot) const; ///< for chat and export
+  QString slotTitle(Slot slot) const;                  ///< "Original", "#7 LRC 10 %"
+  std::optional<OpenedModel> opened(Slot slot) const;  ///< for chat and export
 
   // Perspectives and history.
   Perspective perspective() const { return perspective_; }
   void setPerspective(Perspective perspective);
   void goBack();
   void goForward();
+  bool canGoBack() const;
+  bool canGoForward() const;
 
   // Spectra: cached; the answer arrives by spectrumReady for (layer, run). Newer requests drop older ones.
   std::shared_ptr<const LayerSpectrum> spectrum(int layer, Slot slot);  ///< from the cache, or null and a request is made
   void measure();                                                       ///< the measuring pass for the draft's scheme
   bool isMeasured() const;
+  std::optional<ProgressUpdate> measuring() const;  ///< how far the pass is, while it runs
+  void stopMeasuring();
 
   // Devices, measured once.
   const std::vector<DeviceInfo>& devices() const { return devices_; }
 
+  /// The scheme of each layer under the draft, in the order of model()->layers(); absent where the choice is impossible.
+  const std::vector<std::optional<LayerScheme>>& draftSchemes() const;
+  /// The same under the draft's model-wide settings alone: what a layer without overrides inherits.
+  const std::vector<std::optional<LayerScheme>>& inheritedSchemes() const;
+  /// The run that the draft is compared with: slot B's, else the newest; null when there is none.
+  const RunEntry* referenceRun() const;
+  /// What a run did to a layer; null when it has not finished it.
+  const LayerRecord* record(Slot slot, int layer) const;
+
   // Session.
   bool saveSession(const QString& file);
   void openSession(const QString& file);
+  QString sessionFile() const;  ///< empty: never saved
+  bool isModified() const;      ///< since the session was saved
+  const std::filesystem::path& runsFolder() const;
+  void forgetRecentFile(const QString& path);
 
   JobQueue& runLane() { return *run_lane_; }
   JobQueue& queryLane() { return *query_lane_; }
   JobQueue& chatLane() { return *chat_lane_; }
   void log(LogLevel level, const QString& text);
+  const std::vector<LogLine>& logLines() const;
   /// The bar above the docks: one sentence with the way out.
   void banner(const QString& text, const QString& button = {}, std::function<void()> action = {});
 
@@ -119,19 +141,34 @@ class Workspace : public QObject {
   void openFailed(const QString& path, const QString& sentence);
   void selectionChanged();
   void draftChanged();
-  void runsChanged();             ///< list or states
-  void runProgress(int number);   ///< coalesced, at most 10 a second
+  void runsChanged();            ///< list or states
+  void runProgress(int number);  ///< coalesced, at most 10 a second
   void layerFinished(int number, const QString& layer);
   void slotsChanged();
   void perspectiveChanged();
   void spectrumReady(int layer);
   void measuredChanged();
+  void measureProgress();
+  void devicesChanged();
   void logged(lrc::app::LogLevel level, const QString& text);
   void bannerRequested(const QString& text, const QString& button, std::function<void()> action);
   void recentFilesChanged();
 
  private:
   struct Parts;
+  class DraftEdit;
+  void applyDraft(const Recipe& recipe);
+  void takeModel(std::shared_ptr<const Model> model, const QString& opened_as);
+  void scanRuns();
+  void takeRuns(std::vector<RunEntry> runs);
+  void submitRun(int number);
+  void finishRun(int number, const QString& failure, bool stopped);
+  RunEntry* entry(int number);
+  void remember();
+  void restoreStep();
+  void noteRecentFile(const QString& path);
+  void dropOriginalSpectra();
+  void autosave();
   std::unique_ptr<Parts> parts_;
   std::shared_ptr<const Model> model_;
   std::vector<int> selection_;

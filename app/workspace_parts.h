@@ -1,0 +1,60 @@
+#pragma once
+// What the workspace keeps to itself, shared by its three source files.
+#include <QTimer>
+#include <map>
+#include <set>
+
+#include "workspace.h"
+
+namespace lrc::app {
+
+struct Workspace::Parts {
+  std::filesystem::path runs_folder;
+
+  // History of looking.
+  struct Step {
+    std::vector<int> selection;
+    int current = -1;
+    Perspective perspective = Perspective::explore;
+    Slot a, b;
+    bool operator==(const Step&) const = default;
+  };
+  std::vector<Step> history;
+  std::size_t position = 0;
+  bool navigating = false;
+
+  // What follows from the draft, until the next edit.
+  std::optional<std::optional<QString>> problem;
+  std::vector<std::optional<LayerScheme>> schemes, inherited;
+  bool schemes_known = false, inherited_known = false;
+
+  // Spectra by (layer, run or −1).
+  std::map<std::pair<int, int>, std::shared_ptr<const LayerSpectrum>> spectra;
+  std::set<std::pair<int, int>> requested;
+
+  // Work under way.
+  struct Control {
+    std::stop_source stop;
+    bool pausing = false;
+  };
+  std::map<int, std::shared_ptr<Control>> controls;
+  std::string model_sha256;
+  std::filesystem::path measurement_folder;
+  bool measured = false;
+  std::optional<ProgressUpdate> measuring;
+
+  // Session.
+  QString session_file;
+  std::string saved_text;       ///< of the draft, when the session was saved or the model opened
+  std::optional<Json> restore;  ///< a session whose model is being opened
+  QTimer autosave;
+
+  std::vector<LogLine> log;
+};
+
+/// Folder names of runs: "0007-lrc-10".
+std::filesystem::path run_folder_name(int number, const std::string& recipe_name);
+/// 7 for "0007-lrc-10", 0 for anything else.
+int number_of_run_folder(const std::filesystem::path& folder);
+
+}  // namespace lrc::app
