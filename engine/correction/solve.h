@@ -42,6 +42,7 @@ struct SiteStatistics {
   MatrixD cholesky_y;                   ///< L (lower) of the damped S_y
   MatrixD cholesky_x;                   ///< L (lower) of the damped S_x
   MatrixD s_x_given_y;                  ///< S_{x|y} of the damped moments, symmetric
+  MatrixD cholesky_x_given_y;           ///< its L (lower); empty where it is not positive definite (no damping)
   bool unquantized = false;             ///< Y = X (activations off)
 };
 /// Throws Error(numerical) naming `site` after the retries of methods.md pitfall 16.
@@ -50,12 +51,12 @@ SiteStatistics prepare_site(SecondMoments moments, double damping, const Activat
 /// Losses: absolute sums of squares over the calibration tokens. Relative ones are divided by norm_wx = ‖W X‖².
 struct LayerLosses {
   double norm_wx = 0;
-  double loss = 0;              ///< ‖W X − Ŵ Y − U Vᵀ X‖²
-  double loss_uncorrected = 0;  ///< same scheme without a branch: GPTQ as published (or RTN), ‖W X − Ŵ Y‖²
-  double loss_regularized = 0;  ///< loss + ε_x ‖W − U Vᵀ‖² + ε_y ‖Ŵ‖²
-  double lower_bound = 0;       ///< of loss_regularized at this rank
-  double weights_only = 0;      ///< ‖(W − Ŵ₀) X‖², Ŵ₀ the uncorrected codes
-  double activations_only = 0;  ///< ‖W (X − Y)‖²
+  double loss = 0;                      ///< ‖W X − Ŵ Y − U Vᵀ X‖²
+  double loss_uncorrected = 0;          ///< same scheme without a branch: GPTQ as published (or RTN), ‖W X − Ŵ Y‖²
+  double loss_regularized = 0;          ///< loss + ε_x ‖W − U Vᵀ‖² + ε_y ‖Ŵ‖²
+  double lower_bound = 0;               ///< of loss_regularized at this rank
+  double weights_only = 0;              ///< ‖(W − Ŵ₀) X‖², Ŵ₀ the uncorrected codes
+  double activations_only = 0;          ///< ‖W (X − Y)‖²
   std::optional<double> held_out;       ///< loss over held-out tokens
   std::optional<double> held_out_norm;  ///< ‖W X‖² over them
   std::vector<double> of_each_round;    ///< regularized
@@ -64,16 +65,16 @@ struct LayerLosses {
 
 /// What the window draws: everything from eigendecompositions that the solve needs anyway. All absolute (÷ norm_wx in percent).
 struct RankCurves {
-  std::vector<double> eigenvalues;         ///< of W S_{x|y} Wᵀ, descending (the whitened error that Init-LR removes)
-  std::vector<double> lower_bound_by_rank; ///< rank 0…n: sum of the discarded ones; bounds loss_regularized
-  std::vector<double> same_codes_by_rank;  ///< regularized loss with this Ŵ and the branch refitted at that rank (M S_x Mᵀ)
+  std::vector<double> eigenvalues;                   ///< of W S_{x|y} Wᵀ, descending (the whitened error that Init-LR removes)
+  std::vector<double> lower_bound_by_rank;           ///< rank 0…n: sum of the discarded ones; bounds loss_regularized
+  std::vector<double> same_codes_by_rank;            ///< regularized loss with this Ŵ and the branch refitted at that rank (M S_x Mᵀ)
   std::vector<double> weight_error_singular_values;  ///< of W − Ŵ₀ (what plain SVD of the residual sees)
 };
 
 struct LayerSolution {
   LayerScheme scheme;
   QuantizedWeight weight;
-  LowRankPair pair;           ///< empty at rank 0
+  LowRankPair pair;  ///< empty at rank 0
   LayerLosses losses;
   RankCurves curves;
   // For researchers (`lrc solve`), float64 and unrounded; filled when !store_rounded.

@@ -39,7 +39,7 @@ struct Coarse {
 };
 
 // |t|^2.4 = a · a^(1/5) with a = t², the fifth root as a · (a^(−1/5))⁴ by Newton's iteration y ← y (6 − a y⁵) / 5, which
-// needs no division and no table. The first guess comes from the exponent bits , three steps leave float32 rounding (8e-7).
+// needs no division and no table. The first guess comes from the exponent bits, three steps leave float32 rounding (8e-7).
 [[gnu::always_inline]] inline void add_power(const Floats& t, Floats& total) {
   const Floats a = t * t;
   Ints bits;

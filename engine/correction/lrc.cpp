@@ -1,0 +1,53 @@
+// LRC(T) (methods.md 1.3): the correction is taken out of W before quantization, and refitted after it.
+#include "base/progress.h"
+#include "correction/linalg.h"
+#include "correction/low_rank_steps.h"
+#include "correction/methods.h"
+
+namespace lrc {
+
+LayerSolution solve_lrc(const SolveRequest& request, std::stop_token stop) {
+  const LayerScheme& scheme = request.scheme;
+  const SiteStatistics& site = request.site;
+  GptqOptions options;
+  options.damping = scheme.gptq_damping;
+  options.round_to_half = scheme.store_rounded;
+
+  LayerSolution solution;
+  solution.scheme = scheme;
+  LowRankFit fit;
+  if (scheme.rank != 0) {
+    fit = init_low_rank(request.weight, site, scheme.rank);
+    solution.curves.eigenvalues = fit.eigenvalues;
+  }
+  // Without a correction every round would be the first one again.
+  const int rounds = scheme.rank == 0 ? 1 : scheme.iterations;
+  for (int round = 1; round <= rounds; ++round) {
+    throw_if_stopped(stop);
+    QuantizationTarget step =
+        scheme.deflate ? deflated_retarget(request.weight, fit.v, site, request.layer) : retarget(request.weight, fit.u, fit.v, site);
+    QuantizedWeight weight = quantize_gptq(step.target, step.hessian, scheme.weight, options).weight;
+    step.hessian = MatrixD();
+    throw_if_stopped(stop);
+    const MatrixD quantized = weight.dequantize();
+    MatrixD rest = request.weight;
+    if (scheme.rank != 0) {
+      fit = update_low_rank(request.weight, quantized, site, scheme.rank);
+      rest = linalg::subtract(rest, linalg::multiply(fit.u, fit.v, false, true));
+    }
+    const double loss = regularized(output_error(rest, quantized, site.moments), rest, quantized, site);
+    auto& losses = solution.losses;
+    losses.of_each_round.push_back(loss);
+    // GPTQ does not always improve on the round before: the best one is kept.
+    if (losses.best_round != 0 && !(loss < losses.of_each_round[std::size_t(losses.best_round - 1)])) continue;
+    losses.best_round = round;
+    solution.weight = std::move(weight);
+    solution.u = fit.u;
+    solution.v = fit.v;
+    solution.target = std::move(step.target);
+    if (request.curves && scheme.rank != 0) solution.curves.same_codes_by_rank = loss_by_rank(loss, scheme.rank, fit.eigenvalues);
+  }
+  return solution;
+}
+
+}  // namespace lrc

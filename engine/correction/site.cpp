@@ -1,0 +1,83 @@
+// What depends on the input alone (methods.md 1.4).
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "correction/linalg.h"
+#include "correction/solve.h"
+
+namespace lrc {
+namespace {
+
+constexpr int kRetries = 3;
+
+void check(const SecondMoments& moments, double damping, const std::string& site) {
+  const std::size_t n = moments.width();
+  if (moments.tokens == 0 || n == 0)
+    throw Error(ErrorKind::bad_input, site + ": no calibration token reached this input; use more calibration text.");
+  for (const MatrixD* s : {&moments.s_y, &moments.s_ey, &moments.s_e}) {
+    if (s->rows() != n || s->columns() != n)
+      throw Error(ErrorKind::bad_input, site + ": the second moments contradict each other in size.");
+    for (const double v : s->flat())
+      if (!std::isfinite(v))
+        throw Error(ErrorKind::numerical, site + ": the inputs seen in calibration hold NaN or infinity; check the model's weights.");
+  }
+  if (!(damping >= 0) || !std::isfinite(damping))
+    throw Error(ErrorKind::bad_input, site + ": the damping of the second moments must be 0 or more, not " + std::to_string(damping) + ".");
+}
+
+// The factorizations for one damping; false when one of them fails.
+bool factorize(SiteStatistics& site, double damping, const MatrixD& s_x) {
+  const std::size_t n = s_x.rows();
+  const SecondMoments& moments = site.moments;
+  site.damping = damping;
+  site.epsilon_x = damping * linalg::trace(s_x) / double(n);
+  site.epsilon_y = damping * linalg::trace(moments.s_y) / double(n);
+  site.s_x = s_x;
+  site.s_y = moments.s_y;
+  linalg::symmetrize(site.s_y);
+  linalg::add_to_diagonal(site.s_x, site.epsilon_x);
+  linalg::add_to_diagonal(site.s_y, site.epsilon_y);
+  auto lower_y = linalg::cholesky(site.s_y);
+  if (!lower_y) return false;
+  auto lower_x = linalg::cholesky(site.s_x);
+  if (!lower_x) return false;
+  site.cholesky_y = std::move(*lower_y);
+  site.cholesky_x = std::move(*lower_x);
+
+  // S_{x|y} = S_e + (ε_x + ε_y) I − Kᵀ K, L K = S_ye + ε_y I: no cancellation of large numbers.
+  MatrixD shifted = linalg::transpose(moments.s_ey);
+  linalg::add_to_diagonal(shifted, site.epsilon_y);
+  const MatrixD explained = linalg::gram(linalg::transpose(linalg::solve_lower(site.cholesky_y, shifted)));
+  site.s_x_given_y = linalg::subtract(moments.s_e, explained);
+  linalg::add_to_diagonal(site.s_x_given_y, site.epsilon_x + site.epsilon_y);
+  linalg::symmetrize(site.s_x_given_y);
+  if (auto lower = linalg::cholesky(site.s_x_given_y))
+    site.cholesky_x_given_y = std::move(*lower);
+  else
+    site.cholesky_x_given_y = MatrixD();
+  return true;
+}
+
+}  // namespace
+
+SiteStatistics prepare_site(SecondMoments moments, double damping, const ActivationScheme& activation, const std::string& site) {
+  check(moments, damping, site);
+  SiteStatistics result;
+  result.unquantized = activation.off();
+  result.moments = std::move(moments);
+  result.s_xy = result.moments.s_xy();
+  MatrixD s_x = result.moments.s_x();
+  if (!(linalg::trace(s_x) > 0))
+    throw Error(ErrorKind::numerical, site + ": every calibration token is zero at this input; check the model's weights.");
+  for (int attempt = 0; attempt <= kRetries; ++attempt) {
+    // Without damping there is nothing to multiply: a retry starts from a millionth.
+    const double tried = attempt == 0 ? damping : std::max(damping, 1e-6) * std::pow(10.0, attempt);
+    if (factorize(result, tried, s_x)) return result;
+  }
+  throw Error(ErrorKind::numerical, site + ": the second moments of " + std::to_string(result.moments.tokens) + " tokens (width " +
+                                        std::to_string(result.moments.width()) +
+                                        ") have no Cholesky factor even with more damping; use more calibration text or a larger damping.");
+}
+
+}  // namespace lrc

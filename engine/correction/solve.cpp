@@ -1,0 +1,202 @@
+#include "correction/solve.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/progress.h"
+#include "correction/linalg.h"
+#include "correction/low_rank_steps.h"
+#include "correction/methods.h"
+#include "tensor/dtype.h"
+
+namespace lrc {
+namespace {
+
+constexpr std::array<SolveMethod, 3> kMethods = {{
+    {"rtn", "Round to nearest", "Each weight goes to the nearest grid point; the floor that every method must beat.", false, solve_rtn},
+    {"gptq", "GPTQ", "Weights are rounded column by column and later columns make up for the error; activation noise is ignored.", false,
+     solve_gptq},
+    {"lrc", "LRC",
+     "A low-rank correction on the unquantized activation and the low-bit weights are fitted together; at rank 0 the weights alone make "
+     "up for the activation noise.",
+     true, solve_lrc},
+}};
+
+void check(const SolveRequest& request, const SolveMethod& method) {
+  const LayerScheme& scheme = request.scheme;
+  const std::string& layer = request.layer;
+  const std::size_t out = request.weight.rows(), in = request.weight.columns();
+  if (out == 0 || in == 0) throw Error(ErrorKind::bad_input, layer + ": the weight is empty; there is nothing to solve.");
+  if (scheme.skipped || scheme.weight.bits >= 16)
+    throw Error(ErrorKind::bad_input, layer + ": the recipe leaves this layer in float; there is nothing to solve.");
+  if (request.site.moments.width() != in)
+    throw Error(ErrorKind::bad_input, layer + ": it reads " + std::to_string(in) + " features, but its input was measured with " +
+                                          std::to_string(request.site.moments.width()) + "; calibrate again.");
+  check_scheme(scheme.weight, in, layer);
+  for (std::size_t i = 0; i < request.weight.size(); ++i)
+    if (!std::isfinite(request.weight.data()[i]))
+      throw Error(ErrorKind::numerical, layer + ": the weight holds NaN or infinity in row " + std::to_string(i / in) + ", column " +
+                                            std::to_string(i % in) + "; the checkpoint is damaged.");
+  if (!method.uses_rank && scheme.rank != 0)
+    throw Error(ErrorKind::bad_input, layer + ": the method " + scheme.method + " has no correction; set rank 0 or choose lrc.");
+  if (scheme.rank > std::min(out, in))
+    throw Error(ErrorKind::bad_input, layer + ": rank " + std::to_string(scheme.rank) + " is more than the smaller side of its " +
+                                          std::to_string(out) + " × " + std::to_string(in) + " weight; choose " +
+                                          std::to_string(std::min(out, in)) + " or less.");
+  if (scheme.iterations < 1 || scheme.iterations > 1000)
+    throw Error(ErrorKind::bad_input, layer + ": the number of rounds must be 1 to 1000, not " + std::to_string(scheme.iterations) + ".");
+  if (!(scheme.gptq_damping >= 0) || !std::isfinite(scheme.gptq_damping))
+    throw Error(ErrorKind::bad_input, layer + ": GPTQ's damping must be 0 or more, not " + std::to_string(scheme.gptq_damping) + ".");
+  if (scheme.store_rounded && scheme.factor_bits != 16)
+    throw Error(ErrorKind::unsupported,
+                layer + ": factors of " + std::to_string(scheme.factor_bits) + " bits are not available in this version; choose 16.");
+}
+
+// Component by component the same length in U as in V: neither half then leaves the range of float16, and the order stays.
+void balance(MatrixD& u, MatrixD& v) {
+  for (std::size_t k = 0; k < u.columns(); ++k) {
+    double of_u = 0, of_v = 0;
+    for (std::size_t i = 0; i < u.rows(); ++i) of_u += u(i, k) * u(i, k);
+    for (std::size_t i = 0; i < v.rows(); ++i) of_v += v(i, k) * v(i, k);
+    const bool nothing = of_u == 0 || of_v == 0;
+    const double factor = nothing ? 0.0 : std::sqrt(std::sqrt(of_v / of_u));
+    for (std::size_t i = 0; i < u.rows(); ++i) u(i, k) *= factor;
+    for (std::size_t i = 0; i < v.rows(); ++i) v(i, k) *= nothing ? 0.0 : 1 / factor;
+  }
+}
+
+MatrixF rounded(const MatrixD& factor, const std::string& layer) {
+  MatrixF result = convert<float>(factor);
+  for (float& v : result.flat()) {
+    v = round_to_half(v);
+    if (!std::isfinite(v))
+      throw Error(ErrorKind::numerical, layer + ": the correction has entries beyond float16; use a larger damping or a smaller rank.");
+  }
+  return result;
+}
+
+// Losses of what is stored, and of the same scheme without a correction.
+void fill_losses(const SolveRequest& request, const MatrixD& correction, const QuantizedWeight& plain, LayerSolution& solution) {
+  const MatrixD& w = request.weight;
+  const SecondMoments& moments = request.site.moments;
+  LayerLosses& losses = solution.losses;
+  losses.norm_wx = output_norm(w, moments);
+  losses.activations_only = std::max(0.0, linalg::quadratic_trace(w, moments.s_e));
+  const MatrixD quantized = solution.weight.dequantize();
+  const MatrixD rest = correction.empty() ? w : linalg::subtract(w, correction);
+  losses.loss = output_error(rest, quantized, moments);
+  losses.loss_regularized = regularized(losses.loss, rest, quantized, request.site);
+
+  const bool same = correction.empty() && plain == solution.weight;
+  const MatrixD plain_values = plain.dequantize();
+  losses.loss_uncorrected = same ? losses.loss : output_error(w, plain_values, moments);
+  losses.weights_only = std::max(0.0, linalg::quadratic_trace(linalg::subtract(w, plain_values), moments.s_x()));
+  if (losses.of_each_round.empty()) {
+    losses.of_each_round = {losses.loss_regularized};
+    losses.best_round = 1;
+  }
+  for (const double v : {losses.norm_wx, losses.loss, losses.loss_regularized, losses.loss_uncorrected, losses.weights_only})
+    if (!std::isfinite(v))
+      throw Error(ErrorKind::numerical, request.layer + ": a loss is not finite; the weights or the inputs are far out of scale.");
+}
+
+void fill_curves(const SolveRequest& request, const QuantizedWeight& plain, LayerSolution& solution) {
+  RankCurves& curves = solution.curves;
+  if (!request.curves && curves.eigenvalues.empty()) {
+    solution.losses.lower_bound = std::max(0.0, linalg::quadratic_trace(request.weight, request.site.s_x_given_y));
+    return;
+  }
+  if (curves.eigenvalues.empty()) curves.eigenvalues = init_eigenvalues(request.weight, request.site);
+  const std::size_t count = curves.eigenvalues.size();
+  curves.lower_bound_by_rank.assign(count + 1, 0.0);
+  for (std::size_t k = count; k-- > 0;) curves.lower_bound_by_rank[k] = curves.lower_bound_by_rank[k + 1] + curves.eigenvalues[k];
+  solution.losses.lower_bound = curves.lower_bound_by_rank[solution.scheme.rank];
+  if (!request.curves) {
+    curves = {};
+    return;
+  }
+  if (curves.same_codes_by_rank.empty())
+    curves.same_codes_by_rank =
+        loss_by_rank(solution.losses.loss_regularized, 0, update_eigenvalues(request.weight, solution.weight.dequantize(), request.site));
+  curves.weight_error_singular_values = linalg::singular_values(linalg::subtract(request.weight, plain.dequantize()));
+}
+
+}  // namespace
+
+std::span<const SolveMethod> methods() { return kMethods; }
+
+const SolveMethod& find_method(std::string_view name) {
+  std::string known;
+  for (const auto& method : kMethods) {
+    if (method.name == name) return method;
+    known += (known.empty() ? "" : ", ") + std::string(method.name);
+  }
+  throw Error(ErrorKind::bad_input, "There is no method \"" + std::string(name) + "\"; choose one of " + known + ".");
+}
+
+std::vector<double> loss_by_rank(double loss, std::size_t at_rank, const std::vector<double>& eigenvalues) {
+  std::vector<double> curve(eigenvalues.size() + 1);
+  curve[at_rank] = loss;
+  for (std::size_t k = at_rank; k-- > 0;) curve[k] = curve[k + 1] + eigenvalues[k];
+  for (std::size_t k = at_rank; k < eigenvalues.size(); ++k) curve[k + 1] = std::max(0.0, curve[k] - eigenvalues[k]);
+  return curve;
+}
+
+LayerSolution solve_layer(const SolveRequest& request, std::stop_token stop) {
+  const SolveMethod& method = find_method(request.scheme.method);
+  check(request, method);
+  LayerSolution solution = method.solve(request, stop);
+  throw_if_stopped(stop);
+  // The baseline of a corrected layer is GPTQ as published; the others are their own.
+  const QuantizedWeight plain = method.uses_rank ? plain_gptq(request) : solution.weight;
+  throw_if_stopped(stop);
+  MatrixD correction;
+  if (!solution.u.empty()) {
+    balance(solution.u, solution.v);
+    if (request.scheme.store_rounded) {
+      solution.pair = {rounded(solution.u, request.layer), rounded(solution.v, request.layer)};
+      correction = product(solution.pair);
+    } else {
+      correction = linalg::multiply(solution.u, solution.v, false, true);
+    }
+  }
+  fill_losses(request, correction, plain, solution);
+  throw_if_stopped(stop);
+  fill_curves(request, plain, solution);
+  if (request.scheme.store_rounded) solution.u = solution.v = solution.target = MatrixD();
+  return solution;
+}
+
+double layer_loss(const MatrixD& weight, const QuantizedWeight& quantized, const MatrixD& correction, const SecondMoments& moments) {
+  return output_error(correction.empty() ? weight : linalg::subtract(weight, correction), quantized.dequantize(), moments);
+}
+
+double output_norm(const MatrixD& weight, const SecondMoments& moments) {
+  return std::max(0.0, linalg::quadratic_trace(weight, moments.s_x()));
+}
+
+std::size_t rank_of_fraction(double fraction, RankRule rule, std::size_t out_features, std::size_t in_features) {
+  if (!(fraction > 0) || out_features == 0 || in_features == 0) return 0;
+  const double out = double(out_features), in = double(in_features), smaller = std::min(out, in);
+  const double exact = fraction * (rule == RankRule::min_dimension ? smaller : out * in / (out + in));
+  // Rounded down, but 0.29 · 100 is meant to be 29.
+  return std::size_t(std::clamp(std::floor(exact + 1e-9), 1.0, smaller));
+}
+
+LayerSize layer_size(const LayerScheme& scheme, std::size_t out_features, std::size_t in_features) {
+  LayerSize size;
+  const std::size_t weights = out_features * in_features;
+  if (scheme.skipped || scheme.weight.bits >= 16) {
+    size.code_bits = 16 * weights;
+    return size;
+  }
+  size.code_bits = std::size_t(scheme.weight.bits) * weights;
+  const std::size_t group = scheme.weight.group_size == 0 ? in_features : scheme.weight.group_size;
+  size.scale_bits = 16 * out_features * (group == 0 ? 0 : in_features / group);
+  size.factor_bits = std::size_t(scheme.factor_bits) * scheme.rank * (out_features + in_features);
+  return size;
+}
+
+}  // namespace lrc
