@@ -67,7 +67,7 @@ std::string to_text(const Recipe& recipe);
 
 /// Shipped recipes (resources/recipes/*.json), by name.
 std::vector<Recipe> shipped_recipes();
-/// A shipped recipe's name or a file. Throws Error(not_found) naming the shipped ones.
+/// A shipped recipe's name, a file, or the JSON object itself. Throws Error(not_found) naming the shipped ones.
 Recipe load_recipe(const std::string& name_or_file);
 /// The folder with recipes and texts: beside the build, or installed, or $LRC_RESOURCES.
 std::filesystem::path resources_folder();

@@ -53,6 +53,7 @@ std::vector<Recipe> shipped_recipes() {
 }
 
 Recipe load_recipe(const std::string& name_or_file) {
+  if (name_or_file.starts_with('{')) return recipe_from_json(parse_json(name_or_file, "the recipe"), "the recipe");
   const auto recipes = shipped_recipes();
   std::string names;
   for (const auto& recipe : recipes) {

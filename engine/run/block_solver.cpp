@@ -1,0 +1,85 @@
+#include "run/block_solver.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <map>
+#include <mutex>
+
+#include "base/parallel.h"
+
+namespace lrc {
+namespace {
+
+/// The factorized moments of one site, made by whoever needs them first and dropped by whoever needed them last.
+struct SharedSite {
+  SiteKind kind = SiteKind::attention_input;
+  double damping = 0;
+  std::atomic<int> users{0};
+  std::once_flag once;
+  std::exception_ptr failure;  // of the one attempt: the moments are used up by it
+  std::optional<SiteStatistics> statistics;
+};
+
+/// Work of a layer up to a common factor: its site's factorization, GPTQ and the eigenproblem.
+double cost(const LayerInfo& layer) {
+  const double in = double(layer.in_features), out = double(layer.out_features), small = std::min(in, out);
+  return in * in * in + 3 * out * in * in + 10 * small * small * small;
+}
+
+}  // namespace
+
+std::array<ActivationScheme, 4> site_schemes(const std::vector<LayerTask>& tasks) {
+  std::array<ActivationScheme, 4> schemes;
+  for (auto& scheme : schemes) scheme.bits = 16;
+  for (const auto& task : tasks) schemes[std::size_t(task.layer->site().kind)] = task.scheme.activation;
+  return schemes;
+}
+
+void solve_block(const BlockWeights& weights, BlockMoments moments, std::vector<LayerTask> tasks, std::stop_token stop,
+                 const SolvedCallback& solved) {
+  std::stable_sort(tasks.begin(), tasks.end(), [](const LayerTask& a, const LayerTask& b) { return cost(*a.layer) > cost(*b.layer); });
+  // Layers of one site may be damped differently, then they share nothing but the moments.
+  std::map<std::pair<SiteKind, double>, SharedSite> sites;
+  for (const auto& task : tasks) {
+    auto& site = sites[{task.layer->site().kind, task.scheme.damping}];
+    site.kind = task.layer->site().kind;
+    site.damping = task.scheme.damping;
+    ++site.users;
+  }
+  std::array<int, 4> shares{};
+  for (const auto& [key, site] : sites) ++shares[std::size_t(site.kind)];
+
+  parallel_for(tasks.size(), 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t) {
+      const auto start = std::chrono::steady_clock::now();
+      const auto& task = tasks[t];
+      const auto& layer = *task.layer;
+      auto& site = sites.at({layer.site().kind, task.scheme.damping});
+      auto& own = moments.by_site[std::size_t(site.kind)];
+      std::call_once(site.once, [&] {
+        const bool alone = shares[std::size_t(site.kind)] == 1;
+        try {
+          site.statistics =
+              prepare_site(alone ? std::move(own) : SecondMoments(own), site.damping, task.scheme.activation, name(layer.site()));
+        } catch (...) {
+          site.failure = std::current_exception();
+        }
+      });
+      if (site.failure) std::rethrow_exception(site.failure);
+      const MatrixD weight = convert<double>(weights.linear(layer.role).weight);
+      LayerSolution solution = solve_layer({weight, *site.statistics, task.scheme, layer.name}, stop);
+      if (--site.users == 0) site.statistics.reset();
+      const auto& held_out = moments.held_out_by_site[std::size_t(site.kind)];
+      if (held_out.tokens > 0) {
+        solution.losses.held_out = layer_loss(weight, solution.weight, product(solution.pair), held_out);
+        solution.losses.held_out_norm = output_norm(weight, held_out);
+      }
+      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+      solved(task, std::move(solution), seconds.count());
+    }
+  });
+}
+
+}  // namespace lrc

@@ -1,0 +1,28 @@
+#pragma once
+// Solves the layers of one block from the block's second moments.
+#include <functional>
+#include <stop_token>
+#include <vector>
+
+#include "calibration/block_walk.h"
+#include "correction/solve.h"
+#include "model/weights.h"
+
+namespace lrc {
+
+struct LayerTask {
+  const LayerInfo* layer = nullptr;
+  LayerScheme scheme;
+};
+/// Told of each solved layer, on the thread that solved it; several may be told at once. Seconds are those of this layer.
+using SolvedCallback = std::function<void(const LayerTask& task, LayerSolution solution, double seconds)>;
+
+/// The activation scheme of each site, from the layers that read it; sites that nobody reads have none (16 bits).
+std::array<ActivationScheme, 4> site_schemes(const std::vector<LayerTask>& tasks);
+
+/// Layers run in parallel, biggest first; a site is factorized when its first layer comes up. The results do not depend on
+/// the number of threads. `moments` is used up. Throws the first layer's Error.
+void solve_block(const BlockWeights& weights, BlockMoments moments, std::vector<LayerTask> tasks, std::stop_token stop,
+                 const SolvedCallback& solved);
+
+}  // namespace lrc

@@ -1,0 +1,84 @@
+// The command line that does the same as a request.
+#include <algorithm>
+
+#include "run/recipe_fields.h"
+#include "run/runner.h"
+
+namespace lrc {
+namespace {
+
+/// One word for a POSIX shell.
+std::string quoted(const std::string& text) {
+  const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return std::isalnum(c) || c == '/' || c == '.' || c == '_' || c == '-' || c == '%' || c == '=' || c == ',' || c == ':' || c == '+';
+  });
+  if (plain) return text;
+  std::string result = "'";
+  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return result + "'";
+}
+
+/// The fields for which lrc quantize has no flag of its own.
+bool has_flags_for(const Recipe& recipe, const Recipe& base) {
+  const auto& r = recipe.rotation;
+  const bool rotation = r == base.rotation || (r.r1 == r.r2 && (r.r1 || !r.r4));
+  return rotation && recipe.weight.clip == base.weight.clip && recipe.weight.symmetric == base.weight.symmetric &&
+         recipe.activation.group_size == base.activation.group_size && recipe.held_out_windows == base.held_out_windows &&
+         (recipe.rotation.seed == base.rotation.seed || recipe.rotation.seed != 0) && recipe.overrides.size() >= base.overrides.size() &&
+         std::equal(base.overrides.begin(), base.overrides.end(), recipe.overrides.begin());
+}
+
+/// The flags that make `recipe` out of the shipped recipe `base`.
+std::string flags_from(const Recipe& recipe, const Recipe& base) {
+  std::string text;
+  const auto flag = [&](bool differs, const char* name, const std::string& value) {
+    if (differs) text += std::string(" --") + name + " " + quoted(value);
+  };
+  const auto number = [](double value) { return fields::shortest_text(value); };
+  flag(recipe.method != base.method, "method", recipe.method);
+  flag(recipe.weight.bits != base.weight.bits, "weight-bits", std::to_string(recipe.weight.bits));
+  flag(recipe.weight.group_size != base.weight.group_size, "group-size", std::to_string(recipe.weight.group_size));
+  flag(recipe.activation.bits != base.activation.bits, "activation-bits", std::to_string(recipe.activation.bits));
+  flag(recipe.activation.clip != base.activation.clip, "clip", number(fields::shortest(recipe.activation.clip)));
+  // --method rtn and gptq set the rank to 0 by themselves; saying it again does no harm.
+  flag(recipe.rank != base.rank || recipe.method != base.method, "rank", to_string(recipe.rank));
+  flag(recipe.rank_rule != base.rank_rule, "rank-rule", recipe.rank_rule == RankRule::min_dimension ? "min" : "parameters");
+  flag(recipe.iterations != base.iterations, "iterations", std::to_string(recipe.iterations));
+  flag(recipe.deflate != base.deflate, "deflate", recipe.deflate ? "on" : "off");
+  flag(recipe.damping != base.damping, "damping", number(recipe.damping));
+  flag(recipe.gptq_damping != base.gptq_damping, "gptq-damping", number(recipe.gptq_damping));
+  const auto& r = recipe.rotation;
+  flag(r.r1 != base.rotation.r1 || r.r2 != base.rotation.r2 || r.r4 != base.rotation.r4, "rotate",
+       !r.r1  ? "none"
+       : r.r4 ? "quarot"
+              : "folded");
+  flag(r.seed != base.rotation.seed, "seed", std::to_string(r.seed));
+  flag(recipe.calibration != base.calibration, "calibration", recipe.calibration);
+  flag(recipe.calibration_tokens != base.calibration_tokens, "calibration-tokens", std::to_string(recipe.calibration_tokens));
+  flag(recipe.calibration_context != base.calibration_context, "calibration-context", std::to_string(recipe.calibration_context));
+  flag(recipe.layers != base.layers, "layers", recipe.layers);
+  for (std::size_t i = base.overrides.size(); i < recipe.overrides.size(); ++i) flag(true, "set", to_string(recipe.overrides[i]));
+  return text;
+}
+
+}  // namespace
+
+std::string command_of(const RunRequest& request) {
+  const auto& recipe = request.recipe;
+  const std::string start = "lrc quantize " + quoted(request.model_path.string()) + " --out " + quoted(request.folder.string());
+  std::optional<std::string> best;
+  for (const auto& base : shipped_recipes()) {
+    if (!has_flags_for(recipe, base)) continue;
+    const std::string flags = " --recipe " + quoted(base.name) + flags_from(recipe, base);
+    if (!best || flags.size() < best->size()) best = flags;
+  }
+  if (best) return start + *best;
+  // What flags cannot say is said as JSON: the fields that differ from the default recipe.
+  const Json standard = to_json(Recipe{});
+  Json json = to_json(recipe);
+  for (const auto& [key, value] : standard.items())
+    if (json[key] == value) json.erase(key);
+  return start + " --recipe " + quoted(json.dump());
+}
+
+}  // namespace lrc

@@ -1,0 +1,24 @@
+#pragma once
+// The text that a run calibrates on, as windows of tokens.
+#include <string>
+
+#include "calibration/calibration.h"
+#include "model/model.h"
+#include "run/recipe.h"
+
+namespace lrc {
+
+struct RunCorpus {
+  std::string path;      ///< where it was read
+  std::string sha256;    ///< of the file's bytes
+  TokenWindows windows;  ///< calibration windows first, then the held-out ones
+  std::size_t calibration_windows = 0;
+  std::size_t calibration_tokens() const { return calibration_windows * windows.context; }
+};
+std::filesystem::path corpus_file(const Recipe& recipe);
+/// Reads, tokenizes and cuts. Windows are as long as the recipe says and at most the model's context; their number is the
+/// recipe's tokens divided by it, rounded up. A text with fewer windows gives what it has, the last of them held out.
+/// Throws Error naming the file when it is missing, not UTF-8 or shorter than one window.
+RunCorpus open_corpus(const Recipe& recipe, const Model& model);
+
+}  // namespace lrc

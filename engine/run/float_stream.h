@@ -1,0 +1,38 @@
+#pragma once
+// The float model walked block by block with the rotations folded in: one block's weights are in memory at a time, so that
+// what a run needs does not grow with the depth of the model.
+#include <memory>
+#include <optional>
+#include <stop_token>
+
+#include "calibration/block_walk.h"
+#include "model/transformer.h"
+#include "model/weights.h"
+
+namespace lrc {
+
+class FloatStream {
+ public:
+  /// Embeds all windows; the first `calibration_windows` gather moments, the rest are held out.
+  FloatStream(const Model& model, const RotationChoice& rotation, const TokenWindows& windows, std::size_t calibration_windows);
+
+  std::size_t next_block() const { return next_; }
+  /// Loads and rotates the next block. advance() or skip() then runs it.
+  void load();
+  /// Runs the loaded block over all windows and gathers moments for its sites.
+  BlockMoments advance(const std::array<ActivationScheme, 4>& activation, std::stop_token stop);
+  void skip(std::stop_token stop);
+  /// Weights of the block that was loaded last, rotated.
+  const BlockWeights& block() const { return weights_.blocks.front(); }
+
+ private:
+  const Model& model_;
+  RotationChoice rotation_;
+  std::shared_ptr<Backend> backend_;
+  ModelWeights weights_;  // of one block; the embedding is a stand-in
+  std::unique_ptr<Transformer> transformer_;
+  std::unique_ptr<BlockWalk> walk_;
+  std::size_t next_ = 0;
+};
+
+}  // namespace lrc
