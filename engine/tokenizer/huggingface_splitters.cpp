@@ -26,15 +26,14 @@ bool flag_of(const Json& object, const char* key, bool otherwise) {
 
 /// The steps of a normalizer or pre-tokenizer: a sequence's members, a single one, or none.
 std::vector<Json> steps_of(const Json& file, const char* key, const char* list_key) {
-  const auto found = file.find(key);
-  if (found == file.end() || found->is_null()) return {};
-  if (!found->is_object()) throw Error(ErrorKind::bad_file, "tokenizer.json: \"" + std::string(key) + "\" is not an object.");
-  if (text_of(*found, "type") != "Sequence") return {*found};
-  const auto list = found->find(list_key);
-  if (list == found->end() || !list->is_array())
+  if (!file.contains(key) || file.at(key).is_null()) return {};
+  const Json& whole = file.at(key);
+  if (!whole.is_object()) throw Error(ErrorKind::bad_file, "tokenizer.json: \"" + std::string(key) + "\" is not an object.");
+  if (text_of(whole, "type") != "Sequence") return {whole};
+  if (!whole.contains(list_key) || !whole.at(list_key).is_array())
     throw Error(ErrorKind::bad_file, "tokenizer.json: \"" + std::string(key) + "\" is a sequence without members.");
   std::vector<Json> steps;
-  for (const Json& step : *list) {
+  for (const Json& step : whole.at(list_key)) {
     if (!step.is_object()) throw Error(ErrorKind::bad_file, "tokenizer.json: a member of \"" + std::string(key) + "\" is not an object.");
     steps.push_back(step);
   }
