@@ -19,6 +19,9 @@ namespace {
 
 constexpr int kSteps = 80;
 constexpr double kNorm = 2.4;
+// A group this much smaller than the largest weight is what float64 arithmetic left of zeros (a zero row of W minus its part of
+// the correction): it becomes zeros, not codes of noise.
+constexpr double kNothing = 1e-14;
 constexpr std::size_t kLanes = 16;
 constexpr std::size_t kRowsPerTask = 8;
 // Vectors between two looks at whether a scale is already worse than the best.
@@ -147,6 +150,8 @@ MatrixD fit_scales(const MatrixD& weight, const WeightScheme& scheme, bool round
   const std::size_t group = scheme.group_size == 0 ? weight.columns() : scheme.group_size;
   const std::size_t groups = group == 0 ? 0 : weight.columns() / group;
   MatrixD scales(weight.rows(), groups);
+  double nothing = 0;
+  for (const double w : weight.flat()) nothing = std::max(nothing, kNothing * std::abs(w));
   parallel_for(weight.rows(), kRowsPerTask, [&](std::size_t begin, std::size_t end) {
     std::vector<float> buffer;
     for (std::size_t r = begin; r < end; ++r)
@@ -159,7 +164,7 @@ MatrixD fit_scales(const MatrixD& weight, const WeightScheme& scheme, bool round
                                                   std::to_string(g * group + i) + "; it cannot be quantized.");
           largest = std::max(largest, std::abs(w[i]));
         }
-        if (largest == 0) continue;  // scale 0, codes 0
+        if (largest <= nothing) continue;  // scale 0, codes 0
         double scale =
             scheme.clip == WeightClip::search ? search_scale(w, group, largest, scheme.bits, buffer) : largest / highest_code(scheme.bits);
         if (round_to_half) {
