@@ -1,0 +1,39 @@
+#pragma once
+// The points of the trade-off plot: which finished runs may stand beside each other, and which of them nobody beats.
+#include <QString>
+#include <vector>
+
+#include "workspace.h"
+
+namespace lrc::app {
+
+enum class Quality { kl, perplexity, disagreement };  ///< smaller is better in all
+
+struct TradeoffPoint {
+  int run = 0;
+  QString title;
+  std::string method;
+  int activation_bits = 4;
+  double bits_per_weight = 0;
+  double quality = 0;
+};
+struct Tradeoff {
+  std::vector<TradeoffPoint> points;  ///< by size
+  QString protocol;                   ///< of all points, in words
+  int evaluated_differently = 0;      ///< finished and evaluated, but not by this protocol
+  int not_evaluated = 0;              ///< finished only
+  std::optional<double> original;     ///< perplexity of the original under this protocol
+};
+/// The protocol is that of the run in B, else the one most runs share. `activation_bits` 0 = all.
+Tradeoff tradeoff_of(const Workspace& workspace, Quality quality, int activation_bits);
+/// Indices of points that no smaller or equal point is as good as, by size.
+std::vector<std::size_t> frontier(const std::vector<TradeoffPoint>& points);
+
+struct PlainFormat {
+  const char* name;
+  double bits_per_weight;
+};
+/// Block formats that other programs store plain weights in.
+inline constexpr PlainFormat plain_formats[] = {{"Q4_0", 4.5}, {"Q5_0", 5.5}, {"Q6_K", 6.5625}, {"Q8_0", 8.5}};
+
+}  // namespace lrc::app
