@@ -189,7 +189,8 @@ Override parse_override(const std::string& text) {
 std::string to_string(const Override& rule) {
   std::string text = rule.pattern + ":";
   bool first = true;
-  for (const auto& [key, value] : fields::to_json(rule).items()) {
+  const Json json = fields::to_json(rule);
+  for (const auto& [key, value] : json.items()) {
     if (key == "pattern") continue;
     if (!first) text += ',';
     first = false;
