@@ -20,10 +20,21 @@ constexpr std::size_t kBlock = 192;
 
 CBLAS_TRANSPOSE flag(bool transposed) { return transposed ? CblasTrans : CblasNoTrans; }
 
+// Calls body(i, j) for all entries in small squares, so that rows and columns are both met in cache.
+template <typename Body>
+void for_squares(std::size_t rows, std::size_t columns, const Body& body) {
+  constexpr std::size_t square = 16;
+  for (std::size_t i0 = 0; i0 < rows; i0 += square)
+    for (std::size_t j0 = 0; j0 < columns; j0 += square)
+      for (std::size_t i = i0; i < std::min(i0 + square, rows); ++i)
+        for (std::size_t j = j0; j < std::min(j0 + square, columns); ++j) body(i, j);
+}
+
 // Mirrors the upper triangle.
 void mirror(MatrixD& a) {
-  for (std::size_t i = 1; i < a.rows(); ++i)
-    for (std::size_t j = 0; j < i; ++j) a(i, j) = a(j, i);
+  for_squares(a.rows(), a.columns(), [&](std::size_t i, std::size_t j) {
+    if (i < j) a(j, i) = a(i, j);
+  });
 }
 
 // dsyevd on a copy; with vectors the copy's rows become eigenvectors, ascending.
@@ -87,14 +98,14 @@ MatrixD gram(const MatrixD& a) {
 }
 
 void symmetrize(MatrixD& a) {
-  for (std::size_t i = 1; i < a.rows(); ++i)
-    for (std::size_t j = 0; j < i; ++j) a(i, j) = a(j, i) = 0.5 * (a(i, j) + a(j, i));
+  for_squares(a.rows(), a.columns(), [&](std::size_t i, std::size_t j) {
+    if (i < j) a(i, j) = a(j, i) = 0.5 * (a(i, j) + a(j, i));
+  });
 }
 
 MatrixD transpose(const MatrixD& a) {
   MatrixD result(a.columns(), a.rows());
-  for (std::size_t i = 0; i < a.rows(); ++i)
-    for (std::size_t j = 0; j < a.columns(); ++j) result(j, i) = a(i, j);
+  for_squares(a.rows(), a.columns(), [&](std::size_t i, std::size_t j) { result(j, i) = a(i, j); });
   return result;
 }
 
@@ -129,13 +140,14 @@ double trace_of_product(const MatrixD& a, const MatrixD& s, const MatrixD& b) {
 }
 
 double quadratic_trace(const MatrixD& a, const MatrixD& s) {
-  // S = T + Tᵀ with T triangular and half the diagonal: tr(a S aᵀ) = 2 tr(a T aᵀ).
-  MatrixD half = s;
-  for (std::size_t i = 0; i < s.rows(); ++i) half(i, i) *= 0.5;
-  const MatrixD product = multiply_lower(a, half);
+  // S = T + Tᵀ − diag(S) with T the lower triangle: tr(a S aᵀ) = 2 tr(a T aᵀ) − Σ s_jj a_ij².
+  const MatrixD product = multiply_lower(a, s);
+  std::vector<double> diagonal(s.rows());
+  for (std::size_t j = 0; j < s.rows(); ++j) diagonal[j] = s(j, j);
   double sum = 0;
-  for (std::size_t i = 0; i < product.size(); ++i) sum += product.data()[i] * a.data()[i];
-  return 2 * sum;
+  for (std::size_t i = 0; i < a.rows(); ++i)
+    for (std::size_t j = 0; j < a.columns(); ++j) sum += a(i, j) * (2 * product(i, j) - diagonal[j] * a(i, j));
+  return sum;
 }
 
 std::optional<MatrixD> cholesky(const MatrixD& a) {

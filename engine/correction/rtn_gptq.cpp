@@ -1,5 +1,6 @@
 // The two methods without a correction.
 #include "base/progress.h"
+#include "correction/linalg.h"
 #include "correction/methods.h"
 
 namespace lrc {
@@ -19,7 +20,9 @@ QuantizedWeight plain_gptq(const SolveRequest& request) {
   GptqOptions options;
   options.damping = request.scheme.gptq_damping;
   options.round_to_half = request.scheme.store_rounded;
-  return quantize_gptq(request.weight, request.site.moments.s_x(), request.scheme.weight, options).weight;
+  MatrixD s_x = request.site.s_x;  // as it was before damping: GPTQ adds its own
+  linalg::add_to_diagonal(s_x, -request.site.epsilon_x);
+  return quantize_gptq(request.weight, s_x, request.scheme.weight, options).weight;
 }
 
 LayerSolution solve_rtn(const SolveRequest& request, std::stop_token stop) {

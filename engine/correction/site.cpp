@@ -35,7 +35,6 @@ bool factorize(SiteStatistics& site, double damping, const MatrixD& s_x) {
   site.epsilon_y = damping * linalg::trace(moments.s_y) / double(n);
   site.s_x = s_x;
   site.s_y = moments.s_y;
-  linalg::symmetrize(site.s_y);
   linalg::add_to_diagonal(site.s_x, site.epsilon_x);
   linalg::add_to_diagonal(site.s_y, site.epsilon_y);
   auto lower_y = linalg::cholesky(site.s_y);
@@ -45,13 +44,11 @@ bool factorize(SiteStatistics& site, double damping, const MatrixD& s_x) {
   site.cholesky_y = std::move(*lower_y);
   site.cholesky_x = std::move(*lower_x);
 
-  // S_{x|y} = S_e + (ε_x + ε_y) I − Kᵀ K, L K = S_ye + ε_y I: no cancellation of large numbers.
-  MatrixD shifted = linalg::transpose(moments.s_ey);
+  // S_{x|y} = S_e + (ε_x + ε_y) I − Kᵀ K, Kᵀ Lᵀ = S_ey + ε_y I: no cancellation of large numbers.
+  MatrixD shifted = moments.s_ey;
   linalg::add_to_diagonal(shifted, site.epsilon_y);
-  const MatrixD explained = linalg::gram(linalg::transpose(linalg::solve_lower(site.cholesky_y, shifted)));
-  site.s_x_given_y = linalg::subtract(moments.s_e, explained);
+  site.s_x_given_y = linalg::subtract(moments.s_e, linalg::gram(linalg::right_solve_lower(site.cholesky_y, shifted, true)));
   linalg::add_to_diagonal(site.s_x_given_y, site.epsilon_x + site.epsilon_y);
-  linalg::symmetrize(site.s_x_given_y);
   if (auto lower = linalg::cholesky(site.s_x_given_y))
     site.cholesky_x_given_y = std::move(*lower);
   else

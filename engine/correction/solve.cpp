@@ -77,12 +77,17 @@ MatrixF rounded(const MatrixD& factor, const std::string& layer) {
   return result;
 }
 
+// ‖A X‖² from the damped S_x at hand.
+double undamped_norm(const MatrixD& a, const SiteStatistics& site) {
+  return std::max(0.0, linalg::quadratic_trace(a, site.s_x) - site.epsilon_x * linalg::squared_norm(a));
+}
+
 // Losses of what is stored, and of the same scheme without a correction.
 void fill_losses(const SolveRequest& request, const MatrixD& correction, const QuantizedWeight& plain, LayerSolution& solution) {
   const MatrixD& w = request.weight;
   const SecondMoments& moments = request.site.moments;
   LayerLosses& losses = solution.losses;
-  losses.norm_wx = output_norm(w, moments);
+  losses.norm_wx = undamped_norm(w, request.site);
   losses.activations_only = std::max(0.0, linalg::quadratic_trace(w, moments.s_e));
   const MatrixD quantized = solution.weight.dequantize();
   const MatrixD rest = correction.empty() ? w : linalg::subtract(w, correction);
@@ -92,7 +97,7 @@ void fill_losses(const SolveRequest& request, const MatrixD& correction, const Q
   const bool same = correction.empty() && plain == solution.weight;
   const MatrixD plain_values = plain.dequantize();
   losses.loss_uncorrected = same ? losses.loss : output_error(w, plain_values, moments);
-  losses.weights_only = std::max(0.0, linalg::quadratic_trace(linalg::subtract(w, plain_values), moments.s_x()));
+  losses.weights_only = undamped_norm(linalg::subtract(w, plain_values), request.site);
   if (losses.of_each_round.empty()) {
     losses.of_each_round = {losses.loss_regularized};
     losses.best_round = 1;

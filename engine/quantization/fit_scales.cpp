@@ -34,10 +34,24 @@ double shrink(int step) { return 1.0 - step / 100.0; }
 using Floats = float __attribute__((vector_size(kLanes * sizeof(float))));
 using Ints = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
 
+// What depends on the bits alone.
+struct Steps {
+  std::array<float, kSteps> inverse;  // 1 / (scale / max|w|)
+  std::array<float, kSteps> unit;     // (scale / max|w|)^2.4
+  double lowest = 0, highest = 0;
+
+  explicit Steps(int bits) : lowest(lowest_code(bits)), highest(highest_code(bits)) {
+    for (int step = 0; step < kSteps; ++step) {
+      inverse[std::size_t(step)] = float(highest / shrink(step));
+      unit[std::size_t(step)] = float(std::pow(shrink(step) / highest, kNorm));
+    }
+  }
+};
+
 struct Coarse {
+  const Steps& steps;
   const float* values;  // w / max|w|, padded by zeros to whole vectors
   std::size_t count, vectors;
-  float lowest, highest;
   std::array<float, kSteps>& sums;  // Σ |error / max|w||^2.4, or a part of it that is already far above the smallest
 };
 
@@ -61,9 +75,9 @@ struct Coarse {
 [[gnu::always_inline]] inline void coarse_search(const Coarse& job) {
   constexpr float kRounder = 12582912.0f;  // adding and subtracting 1.5 · 2²³ rounds to nearest, ties to even
   float best = std::numeric_limits<float>::infinity();
-  for (int step = 0; step < kSteps; ++step) {
-    const float inverse = float(job.highest / shrink(step));
-    const float unit = float(std::pow(shrink(step) / job.highest, kNorm));
+  const float lowest = float(job.steps.lowest), highest = float(job.steps.highest);
+  for (std::size_t step = 0; step < kSteps; ++step) {
+    const float inverse = job.steps.inverse[step];
     Floats total = {};
     float sum = 0;
     for (std::size_t v = 0; v < job.vectors;) {
@@ -73,16 +87,16 @@ struct Coarse {
         std::memcpy(&x, job.values + v * kLanes, sizeof x);
         const Floats position = x * inverse;
         Floats code = (position + kRounder) - kRounder;
-        code = code < job.lowest ? job.lowest - Floats{} : code;
-        code = code > job.highest ? job.highest - Floats{} : code;
+        code = code < lowest ? lowest - Floats{} : code;
+        code = code > highest ? highest - Floats{} : code;
         add_power(position - code, total);
       }
       sum = 0;
       for (std::size_t lane = 0; lane < kLanes; ++lane) sum += total[lane];
-      sum *= unit;
+      sum *= job.steps.unit[step];
       if (sum > 1.01f * best + 5e-12f * float(job.count)) break;  // beyond every slack of search_scale
     }
-    job.sums[std::size_t(step)] = sum;
+    job.sums[step] = sum;
     best = std::min(best, sum);
   }
 }
@@ -111,13 +125,13 @@ double exact_sum(const double* w, std::size_t count, double scale, double lowest
 }
 
 // The scale of one row or group. `buffer` is scratch space.
-double search_scale(const double* w, std::size_t count, double largest, int bits, std::vector<float>& buffer) {
-  const double highest = highest_code(bits), lowest = lowest_code(bits);
+double search_scale(const double* w, std::size_t count, double largest, const Steps& steps, std::vector<float>& buffer) {
+  const double highest = steps.highest, lowest = steps.lowest;
   const std::size_t vectors = (count + kLanes - 1) / kLanes;
   buffer.assign(vectors * kLanes, 0.0f);
   for (std::size_t i = 0; i < count; ++i) buffer[i] = float(w[i] / largest);
   std::array<float, kSteps> sums;
-  run_coarse_search({buffer.data(), count, vectors, float(lowest), float(highest), sums});
+  run_coarse_search({steps, buffer.data(), count, vectors, sums});
 
   // What float32 may be wrong by: each error by about 2.5e-7 of max|w|, hence its power by 2.4 error^1.4 times that (summed
   // by Hölder's inequality), and the roundings of the power and of the sum.
@@ -150,6 +164,7 @@ MatrixD fit_scales(const MatrixD& weight, const WeightScheme& scheme, bool round
   const std::size_t group = scheme.group_size == 0 ? weight.columns() : scheme.group_size;
   const std::size_t groups = group == 0 ? 0 : weight.columns() / group;
   MatrixD scales(weight.rows(), groups);
+  const Steps steps(scheme.bits);
   double nothing = 0;
   for (const double w : weight.flat()) nothing = std::max(nothing, kNothing * std::abs(w));
   parallel_for(weight.rows(), kRowsPerTask, [&](std::size_t begin, std::size_t end) {
@@ -166,7 +181,7 @@ MatrixD fit_scales(const MatrixD& weight, const WeightScheme& scheme, bool round
         }
         if (largest <= nothing) continue;  // scale 0, codes 0
         double scale =
-            scheme.clip == WeightClip::search ? search_scale(w, group, largest, scheme.bits, buffer) : largest / highest_code(scheme.bits);
+            scheme.clip == WeightClip::search ? search_scale(w, group, largest, steps, buffer) : largest / highest_code(scheme.bits);
         if (round_to_half) {
           scale = double(lrc::round_to_half(float(scale)));
           if (!std::isfinite(scale))

@@ -18,6 +18,8 @@ namespace lrc {
 namespace {
 
 constexpr std::size_t kColumnBlock = 128;
+// Within a block columns go one by one in pieces of this many; the rest of the block follows by a product.
+constexpr std::size_t kColumnPiece = 16;
 constexpr std::size_t kRowsPerTask = 64;
 constexpr int kRetries = 3;
 
@@ -87,25 +89,34 @@ double process_rows(const Job& job, std::size_t begin, std::size_t end) {
   const std::size_t n = job.weight.columns(), rows = end - begin;
   MatrixD errors(rows, kColumnBlock);
   double sum = 0;
-  for (std::size_t first = 0; first < n; first += kColumnBlock) {
-    const std::size_t last = std::min(n, first + kColumnBlock);
-    for (std::size_t r = 0; r < rows; ++r) {
-      double* w = job.weight.row(begin + r);
-      for (std::size_t j = first; j < last; ++j) {
-        const std::size_t column = job.order[j];
-        const double scale = job.scales(begin + r, column / job.group);
-        const double code = scale == 0 ? 0.0 : std::clamp(std::nearbyint(w[j] / scale), job.lowest, job.highest);
-        job.result.codes[(begin + r) * n + column] = std::int8_t(code);
-        const double* u = job.upper.row(j);
-        const double error = (w[j] - code * scale) / u[j];
-        errors(r, j - first) = error;
-        sum += error * error;
-        for (std::size_t k = j + 1; k < last; ++k) w[k] -= error * u[k];
+  // Columns [from, to) of the weight minus the errors of [first, from) times their rows of the factor.
+  const auto update = [&](std::size_t block, std::size_t first, std::size_t from, std::size_t to) {
+    if (from < to)
+      cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, int(rows), int(to - from), int(from - first), -1.0,
+                  errors.data() + first - block, int(kColumnBlock), job.upper.row(first) + from, int(n), 1.0, job.weight.row(begin) + from,
+                  int(n));
+  };
+  for (std::size_t block = 0; block < n; block += kColumnBlock) {
+    const std::size_t block_end = std::min(n, block + kColumnBlock);
+    for (std::size_t first = block; first < block_end; first += kColumnPiece) {
+      const std::size_t last = std::min(block_end, first + kColumnPiece);
+      for (std::size_t r = 0; r < rows; ++r) {
+        double* w = job.weight.row(begin + r);
+        for (std::size_t j = first; j < last; ++j) {
+          const std::size_t column = job.order[j];
+          const double scale = job.scales(begin + r, column / job.group);
+          const double code = scale == 0 ? 0.0 : std::clamp(std::nearbyint(w[j] / scale), job.lowest, job.highest);
+          job.result.codes[(begin + r) * n + column] = std::int8_t(code);
+          const double* u = job.upper.row(j);
+          const double error = (w[j] - code * scale) / u[j];
+          errors(r, j - block) = error;
+          sum += error * error;
+          for (std::size_t k = j + 1; k < last; ++k) w[k] -= error * u[k];
+        }
       }
+      update(block, first, last, block_end);
     }
-    if (last < n)
-      cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, int(rows), int(n - last), int(last - first), -1.0, errors.data(),
-                  int(kColumnBlock), job.upper.row(first) + last, int(n), 1.0, job.weight.row(begin) + last, int(n));
+    update(block, block, block_end, n);
   }
   return sum;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -54,28 +55,34 @@ struct Tile {
   std::size_t row = 0, column = 0, rows = 0, columns = 0;
 };
 
+// Copies a tile of the upper triangle to its place in the lower one, in small squares that stay in cache.
+void mirror(MatrixD& sum, std::size_t row, std::size_t column, std::size_t rows, std::size_t columns) {
+  constexpr std::size_t square = 16;
+  for (std::size_t i0 = row; i0 < row + rows; i0 += square)
+    for (std::size_t j0 = column; j0 < column + columns; j0 += square)
+      for (std::size_t j = j0; j < std::min(j0 + square, column + columns); ++j)
+        for (std::size_t i = i0; i < std::min({i0 + square, row + rows, j}); ++i) sum.row(j)[i] = sum.row(i)[j];
+}
+
 void add_tile(const Tile& tile, std::size_t tokens, std::size_t width) {
   const bool symmetric = tile.a == tile.b, diagonal = symmetric && tile.row == tile.column;
   const int rows = int(tile.rows), columns = int(tile.columns), stride = int(width);
-  std::vector<float> product(tile.rows * tile.columns);
+  const auto product = std::make_unique_for_overwrite<float[]>(tile.rows * tile.columns);
   for (std::size_t begin = 0; begin < tokens; begin += kChunk) {
     const int chunk = int(std::min(kChunk, tokens - begin));
     const float* a = tile.a + begin * width + tile.row;
     const float* b = tile.b + begin * width + tile.column;
     if (diagonal)
-      cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, rows, chunk, 1.0f, a, stride, 0.0f, product.data(), columns);
+      cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, rows, chunk, 1.0f, a, stride, 0.0f, product.get(), columns);
     else
-      cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows, columns, chunk, 1.0f, a, stride, b, stride, 0.0f, product.data(), columns);
+      cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows, columns, chunk, 1.0f, a, stride, b, stride, 0.0f, product.get(), columns);
     for (std::size_t i = 0; i < tile.rows; ++i) {
-      const float* from = product.data() + i * tile.columns;
+      const float* from = product.get() + i * tile.columns;
       double* to = tile.sum->row(tile.row + i) + tile.column;
       for (std::size_t j = diagonal ? i : 0; j < tile.columns; ++j) to[j] += double(from[j]);
     }
   }
-  if (!symmetric) return;
-  for (std::size_t i = 0; i < tile.rows; ++i)  // the other half
-    for (std::size_t j = diagonal ? i + 1 : 0; j < tile.columns; ++j)
-      (*tile.sum)(tile.column + j, tile.row + i) = (*tile.sum)(tile.row + i, tile.column + j);
+  if (symmetric) mirror(*tile.sum, tile.row, tile.column, tile.rows, tile.columns);
 }
 
 void add_tiles(std::vector<Tile>& tiles, const float* a, const float* b, std::size_t width, MatrixD& sum) {
@@ -88,19 +95,19 @@ void add_tiles(std::vector<Tile>& tiles, const float* a, const float* b, std::si
 
 void add_batch(SecondMoments& moments, const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme) {
   std::vector<Tile> tiles;
-  std::vector<float> y, e;
+  std::unique_ptr<float[]> y, e;
   if (scheme.off()) {
     add_tiles(tiles, x, x, width, moments.s_y);
   } else {
-    y.resize(tokens * width);
-    e.resize(tokens * width);
+    y = std::make_unique_for_overwrite<float[]>(tokens * width);
+    e = std::make_unique_for_overwrite<float[]>(tokens * width);
     parallel_for(tokens, kTokensPerTask, [&](std::size_t begin, std::size_t end) {
-      fake_quantize_activations(x + begin * width, end - begin, width, scheme, y.data() + begin * width);
+      fake_quantize_activations(x + begin * width, end - begin, width, scheme, y.get() + begin * width);
       for (std::size_t i = begin * width; i < end * width; ++i) e[i] = y[i] - x[i];
     });
-    add_tiles(tiles, e.data(), y.data(), width, moments.s_ey);
-    add_tiles(tiles, y.data(), y.data(), width, moments.s_y);
-    add_tiles(tiles, e.data(), e.data(), width, moments.s_e);
+    add_tiles(tiles, e.get(), y.get(), width, moments.s_ey);
+    add_tiles(tiles, y.get(), y.get(), width, moments.s_y);
+    add_tiles(tiles, e.get(), e.get(), width, moments.s_e);
   }
   parallel_for(tiles.size(), 1, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) add_tile(tiles[i], tokens, width);
