@@ -87,11 +87,13 @@ QToolButton[segment="true"]:focus { border: 2px solid %9; padding: 2px 9px; }
 QToolButton[heading="true"] { border: none; padding: 2px 0px; color: %5; }
 QToolButton[heading="true"]:focus { border: 1px solid %9; }
 QStatusBar::item { border: none; }
+QLineEdit[filter="valid"] { background: %11; }
+QLineEdit[filter="invalid"] { background: %12; }
 QToolTip { color: %5; background: %10; border: 1px solid %2; padding: 2px; }
 )")
       .arg(c.window.name(), c.line.name(), c.dim.name(), c.base.name(), c.text.name(), c.highlight.name(), c.selected_row.name(),
            c.faint.name(), c.a_fill.name())
-      .arg(c.base.name());
+      .arg(c.base.name(), c.ok_ground.name(), c.bad_ground.name());
 }
 
 QString significant(double value, int digits) {

@@ -1,0 +1,464 @@
+// The layers panel: filter, map, table, foot. Map and table show one selection, which the workspace holds.
+#include <QApplication>
+#include <QClipboard>
+#include <QComboBox>
+#include <QFileDialog>
+#include <QFontMetrics>
+#include <QLineEdit>
+#include <QMenu>
+#include <QPainter>
+#include <QSettings>
+#include <QVBoxLayout>
+#include <algorithm>
+#include <cmath>
+
+#include "base/files.h"
+#include "models/draft_edits.h"
+#include "models/layer_table_model.h"
+#include "panels/layer_map.h"
+#include "panels/layer_table_view.h"
+#include "panels/panel_widgets.h"
+#include "panels/panels.h"
+#include "plot_style.h"
+#include "widgets.h"
+#include "workspace.h"
+
+namespace lrc::app {
+
+namespace {
+
+/// The colours of the map from its lowest to its highest value, with both written beside it.
+class MapScale : public QWidget {
+ public:
+  MapScale(LayerMap& map, QWidget* parent) : QWidget(parent), map_(map) {
+    setFixedHeight(20);
+    setSizePolicy(QSizePolicy::Fixed, QSizePolicy::Fixed);
+    connect(&map, &LayerMap::scaleChanged, this, [this] {
+      updateGeometry();
+      update();
+    });
+  }
+  QSize sizeHint() const override {
+    const auto [low, high] = map_.scaleTexts();
+    if (high.isEmpty()) return {0, 20};
+    const QFontMetrics metrics(font_of_points(font(), 8));
+    return {metrics.horizontalAdvance(low) + metrics.horizontalAdvance(high) + 88, 20};
+  }
+
+ protected:
+  void paintEvent(QPaintEvent*) override {
+    const auto [low, high] = map_.scaleTexts();
+    if (high.isEmpty()) return;
+    QPainter painter(this);
+    painter.setFont(font_of_points(font(), 8));
+    painter.setPen(colours().dim);
+    const int left = painter.fontMetrics().horizontalAdvance(low) + 4;
+    painter.drawText(QRect(0, 0, left, height()), Qt::AlignLeft | Qt::AlignVCenter, low);
+    for (int x = 0; x < 76; ++x) {
+      painter.setPen(viridis(x / 75.0));
+      painter.drawLine(left + x, height() / 2 - 4, left + x, height() / 2 + 3);
+    }
+    painter.setPen(colours().dim);
+    painter.drawText(QRect(left + 80, 0, width() - left - 80, height()), Qt::AlignLeft | Qt::AlignVCenter, high);
+  }
+
+ private:
+  LayerMap& map_;
+};
+
+/// What is shown at the foot: counts, and the legend of the marks.
+class Foot : public QWidget {
+ public:
+  explicit Foot(QWidget* parent) : QWidget(parent) {
+    setObjectName("layersFoot");
+    setFixedHeight(20);
+  }
+  void say(const QString& counts, int overrides, int pending) {
+    counts_ = counts;
+    overrides_ = overrides;
+    pending_ = pending;
+    setAccessibleName(QString("%1, %2 overrides, %3 pending").arg(counts).arg(overrides).arg(pending));
+    setToolTip(accessibleName());
+    update();
+  }
+  QSize minimumSizeHint() const override { return {80, 20}; }
+
+ protected:
+  void paintEvent(QPaintEvent*) override {
+    QPainter painter(this);
+    painter.setRenderHint(QPainter::Antialiasing);
+    painter.setFont(font_of_points(font(), 8));
+    const Colours& c = colours();
+    const QFontMetrics metrics = painter.fontMetrics();
+    int x = 0;
+    const int y = height() / 2;
+    const auto text = [&](const QString& words, int gap) {
+      const int width = metrics.horizontalAdvance(words);
+      painter.setPen(c.dim);
+      painter.drawText(QRect(x, 0, width + 2, height()), Qt::AlignLeft | Qt::AlignVCenter, words);
+      x += width + gap;
+    };
+    text(counts_, 16);
+    // The legend gives way, part by part, where the panel is narrow.
+    const QString overrides = tr("%1 overrides").arg(overrides_), pending = tr("%1 pending").arg(pending_);
+    if (x + metrics.horizontalAdvance(overrides) + 10 < width()) {
+      painter.fillRect(QRect(x, 4, 3, height() - 8), c.override_mark);
+      x += 8;
+      text(overrides, 12);
+    }
+    if (x + metrics.horizontalAdvance(pending) + 12 < width()) {
+      painter.setPen(Qt::NoPen);
+      painter.setBrush(c.pending_mark);
+      painter.drawEllipse(QPointF(x + 3, y), 2.5, 2.5);
+      x += 10;
+      text(pending, 16);
+    }
+    const QString bound = tr("bound");
+    const int legend =
+        14 + metrics.horizontalAdvance("A") + 18 + metrics.horizontalAdvance("B") + 14 + metrics.horizontalAdvance(bound) + 4;
+    if (x + legend < width()) {
+      x = width() - legend;
+      draw_marker(painter, QPointF(x + 4, y), 3.6, true);
+      x += 11;
+      text("A", 10);
+      draw_marker(painter, QPointF(x + 4, y), 3.6, false);
+      x += 11;
+      text("B", 10);
+      painter.setPen(QPen(c.text, 1.3));
+      painter.drawLine(x, y - 5, x, y + 5);
+      x += 5;
+      text(bound, 0);
+    }
+  }
+
+ private:
+  QString counts_;
+  int overrides_ = 0, pending_ = 0;
+};
+
+class LayersPanel : public QWidget {
+ public:
+  LayersPanel(Workspace& workspace, QWidget* parent)
+      : QWidget(parent), workspace_(workspace), model_(workspace, this), proxy_(model_, this) {
+    setObjectName("layersPanel");
+    setWindowTitle(tr("Layers"));
+    auto* column = make_panel_layout(this);
+    column->setSpacing(4);
+    make_title(column);
+    make_filter(column);
+    make_map(column);
+    make_table(column);
+    foot_ = new Foot(this);
+    column->addWidget(foot_);
+    connect(&model_, &LayerTableModel::refreshed, this, [this] { update_foot(); });
+    connect(&workspace_, &Workspace::selectionChanged, this, [this] { show_selection(); });
+    connect(&workspace_, &Workspace::modelOpened, this, [this] {
+      controls_->setContext(QString::fromStdString(workspace_.model()->display_name()));
+      choose_measure();
+      show_selection();
+    });
+    show_mode(QSettings().value("layers/mode", 2).toInt());
+    update_foot();
+  }
+
+ protected:
+  void resizeEvent(QResizeEvent* event) override {
+    QWidget::resizeEvent(event);
+    // Below 560 px the shape gives way; what the person chose in the menu stays as it is.
+    if (!shape_chosen_) table_->setColumnHidden(LayerTableModel::shape, width() < 560);
+  }
+
+ private:
+  void make_title(QVBoxLayout* column) {
+    controls_ = new TitleControls(this);
+    mode_ = new SegmentSwitch(tr("What is shown"), controls_);
+    mode_->setObjectName("layersMode");
+    mode_->addSegment(0, tr("Map"));
+    mode_->addSegment(1, tr("Table"));
+    mode_->addSegment(2, tr("Both"));
+    mode_->on_change = [this](int mode) { show_mode(mode); };
+    controls_->add(mode_);
+    auto* columns = new IconButton("columns", tr("Columns"), controls_);
+    columns->setObjectName("layersColumns");
+    connect(columns, &QToolButton::clicked, this, [this, columns] { choose_columns(columns->mapToGlobal(QPoint(0, columns->height()))); });
+    controls_->add(columns);
+    auto* menu = new QMenu(this);
+    menu->addAction(tr("Copy the selected rows"), this, [this] { copy(); });
+    menu->addAction(tr("Save as CSV…"), this, [this] { save_csv(); });
+    auto* share = new IconButton("export", tr("Copy or save the table"), controls_);
+    share->setObjectName("layersExport");
+    connect(share, &QToolButton::clicked, this, [share, menu] { menu->popup(share->mapToGlobal(QPoint(0, share->height()))); });
+    controls_->add(share);
+    column->addWidget(controls_);
+  }
+
+  void make_filter(QVBoxLayout* column) {
+    filter_ = new QLineEdit(this);
+    filter_->setObjectName("layersFilter");
+    filter_->setAccessibleName(tr("Filter of layers"));
+    filter_->setPlaceholderText(tr("Filter:  down  ·  role:q,k  block:0-3  ·  errB>2  rank=0  ·  /re/"));
+    filter_->setToolTip(
+        tr("Words, role:q,k  block:0-3  errB>2  rank=0  bits<5  is:override  is:pending  /regex/. Space: and, |: or, !: not."));
+    filter_->setClearButtonEnabled(true);
+    column->addWidget(filter_);
+    connect(filter_, &QLineEdit::textChanged, this, [this](const QString& text) { apply_filter(text); });
+    auto* clear = new QAction(this);
+    clear->setShortcut(Qt::Key_Escape);
+    clear->setShortcutContext(Qt::WidgetShortcut);
+    filter_->addAction(clear);
+    connect(clear, &QAction::triggered, filter_, &QLineEdit::clear);
+  }
+
+  void make_map(QVBoxLayout* column) {
+    map_area_ = new QWidget(this);
+    auto* area = new QVBoxLayout(map_area_);
+    area->setContentsMargins(0, 0, 0, 0);
+    area->setSpacing(4);
+    auto* row = new QHBoxLayout;
+    auto* label = make_dim_label(tr("Colour"), map_area_);
+    measure_ = new QComboBox(map_area_);
+    measure_->setObjectName("layersMeasure");
+    measure_->setAccessibleName(tr("Measure of the map"));
+    for (int i = 0; i < LayerMap::measure_count; ++i) measure_->addItem(LayerMap::title(LayerMap::Measure(i)));
+    label->setBuddy(measure_);
+    map_ = new LayerMap(workspace_, model_, proxy_, map_area_);
+    row->addWidget(label);
+    row->addWidget(measure_);
+    row->addStretch(1);
+    row->addWidget(new MapScale(*map_, map_area_));
+    area->addLayout(row);
+    area->addWidget(map_);
+    column->addWidget(map_area_);
+    connect(measure_, &QComboBox::activated, this, [this](int index) {
+      measure_chosen_ = true;
+      map_->setMeasure(LayerMap::Measure(index));
+    });
+    connect(&model_, &LayerTableModel::refreshed, this, [this] { choose_measure(); });
+    connect(map_, &LayerMap::filterAsked, filter_, &QLineEdit::setText);
+    connect(map_, &LayerMap::activated, this, [this] { focus_spectrum(); });
+  }
+
+  void make_table(QVBoxLayout* column) {
+    table_ = new LayerTableView(this);
+    table_->setObjectName("layersTable");
+    table_->setAccessibleName(tr("Layers"));
+    table_->setModel(&proxy_);
+    auto* header = new LayerHeader(table_);
+    table_->setHorizontalHeader(header);
+    table_->setItemDelegate(new LayerDelegate(model_, proxy_, table_));
+    table_->verticalHeader()->hide();
+    table_->verticalHeader()->setDefaultSectionSize(20);
+    table_->verticalHeader()->setMinimumSectionSize(20);
+    table_->setShowGrid(false);
+    table_->setSelectionBehavior(QAbstractItemView::SelectRows);
+    table_->setSelectionMode(QAbstractItemView::ExtendedSelection);
+    table_->setEditTriggers(QAbstractItemView::DoubleClicked | QAbstractItemView::EditKeyPressed | QAbstractItemView::AnyKeyPressed);
+    table_->setHorizontalScrollMode(QAbstractItemView::ScrollPerPixel);
+    table_->setMinimumSize(160, 80);
+    table_->setTabKeyNavigation(false);
+    table_->setSortingEnabled(true);
+    proxy_.sort(-1);
+    header->setSortIndicator(-1, Qt::DescendingOrder);
+    const auto widths = [&](const QString& widest) { return fontMetrics().horizontalAdvance(widest) + 14; };
+    header->setSectionResizeMode(QHeaderView::Interactive);
+    table_->setColumnWidth(LayerTableModel::marks, 18);
+    table_->setColumnWidth(LayerTableModel::layer, widths("29.down_proj "));
+    table_->setColumnWidth(LayerTableModel::shape, widths("1536 × 1536"));
+    table_->setColumnWidth(LayerTableModel::bits, widths("Bits ▾"));
+    table_->setColumnWidth(LayerTableModel::rank, widths("Rank ▾"));
+    table_->setColumnWidth(LayerTableModel::size, widths("Size ▾"));
+    table_->setColumnWidth(LayerTableModel::error, widths("Error   A → B ▾") + 24);
+    for (const int number : {LayerTableModel::error_a, LayerTableModel::error_b}) table_->setColumnWidth(number, widths("14.80 "));
+    for (const int number :
+         {LayerTableModel::reduction, LayerTableModel::held_out, LayerTableModel::weights_only, LayerTableModel::activations_only})
+      table_->setColumnWidth(number, widths("Activations ▾"));
+    table_->setColumnWidth(LayerTableModel::share, widths("Share ▾"));
+    header->setSectionResizeMode(LayerTableModel::error, QHeaderView::Stretch);
+    header->setSectionResizeMode(LayerTableModel::marks, QHeaderView::Fixed);
+    const QStringList hidden = QSettings().value("layers/hidden", QStringList{"9", "10", "11", "12"}).toStringList();
+    for (int i = 2; i < LayerTableModel::column_count; ++i) table_->setColumnHidden(i, hidden.contains(QString::number(i)));
+    shape_chosen_ = QSettings().contains("layers/hidden");
+    column->addWidget(table_, 1);
+
+    connect(table_->selectionModel(), &QItemSelectionModel::selectionChanged, this, [this] { take_selection(); });
+    connect(table_->selectionModel(), &QItemSelectionModel::currentChanged, this, [this] { take_selection(); });
+    connect(&proxy_, &QAbstractItemModel::layoutChanged, this, [this] { show_selection(); });
+    connect(table_, &LayerTableView::copyAsked, this, [this] { copy(); });
+    connect(table_, &LayerTableView::layerActivated, this, [this] { focus_spectrum(); });
+    connect(table_, &QTableView::doubleClicked, this, [this](const QModelIndex& index) {
+      if (!(index.flags() & Qt::ItemIsEditable)) focus_spectrum();
+    });
+    connect(table_, &LayerTableView::resetAsked, this, [this] { reset_selected(); });
+    connect(table_, &LayerTableView::measureAsked, this, [this](int measure) {
+      if (measure >= measure_->count()) return;
+      measure_->setCurrentIndex(measure);
+      emit measure_->activated(measure);
+    });
+    connect(table_, &LayerTableView::editAsked, this, [this](int edited) {
+      const QModelIndex cell = table_->currentIndex().siblingAtColumn(edited);
+      if (cell.isValid()) table_->edit(cell);
+    });
+    connect(table_, &LayerTableView::stepAsked, this, [this](int blocks, int roles) { step(blocks, roles); });
+  }
+
+  void show_mode(int mode) {
+    mode = std::clamp(mode, 0, 2);
+    mode_->setCurrent(mode);
+    map_area_->setVisible(mode != 1);
+    table_->setVisible(mode != 0);
+    QSettings().setValue("layers/mode", mode);
+  }
+
+  /// Before any run no error is known: the map shows what is.
+  void choose_measure() {
+    if (measure_chosen_) return;
+    const LayerMap::Measure measure = map_->hasValues(LayerMap::error_b) ? LayerMap::error_b : LayerMap::size;
+    if (map_->measure() == measure && measure_->currentIndex() == measure) return;
+    measure_->setCurrentIndex(measure);
+    map_->setMeasure(measure);
+  }
+
+  void apply_filter(const QString& text) {
+    const LayerFilter filter = LayerFilter::parse(text);
+    // The style sheet of the theme tints these states.
+    filter_->setProperty("filter", text.trimmed().isEmpty() ? QString() : filter.valid() ? QString("valid") : QString("invalid"));
+    filter_->style()->unpolish(filter_);
+    filter_->style()->polish(filter_);
+    problem_ = filter.valid() ? QString() : tr("column %1: %2").arg(filter.problem_column()).arg(filter.problem());
+    // Rows that the filter hides stay selected.
+    showing_ = true;
+    proxy_.setFilter(filter);
+    showing_ = false;
+    map_->update();
+    show_selection();
+  }
+
+  void update_foot() {
+    const int all = model_.rowCount(), shown = proxy_.rowCount();
+    int overrides = 0, pending = 0;
+    for (const LayerRow& row : model_.rows()) {
+      overrides += row.facts.has_override;
+      pending += row.facts.pending;
+    }
+    const auto selected = workspace_.selectedLayers().size();
+    foot_->say(problem_.isEmpty() ? tr("%1 of %2 layers, %3 selected").arg(shown).arg(all).arg(selected) : problem_, overrides, pending);
+  }
+
+  void take_selection() {
+    if (showing_) return;
+    std::vector<int> layers;
+    for (const QModelIndex& index : table_->selectionModel()->selectedRows()) layers.push_back(proxy_.mapToSource(index).row());
+    const QModelIndex current = table_->currentIndex();
+    workspace_.selectLayers(layers, current.isValid() ? proxy_.mapToSource(current).row() : -1);
+  }
+
+  void show_selection() {
+    const bool before = std::exchange(showing_, true);
+    QItemSelection selection;
+    for (const int layer : workspace_.selectedLayers()) {
+      const QModelIndex index = proxy_.mapFromSource(model_.index(layer, 0));
+      if (index.isValid()) selection.select(index, index.siblingAtColumn(LayerTableModel::column_count - 1));
+    }
+    table_->selectionModel()->select(selection, QItemSelectionModel::ClearAndSelect);
+    if (workspace_.currentLayer() >= 0) {
+      const int column_now = table_->currentIndex().isValid() ? table_->currentIndex().column() : int(LayerTableModel::layer);
+      const QModelIndex current = proxy_.mapFromSource(model_.index(workspace_.currentLayer(), column_now));
+      if (current.isValid() && current != table_->currentIndex()) {
+        table_->selectionModel()->setCurrentIndex(current, QItemSelectionModel::NoUpdate);
+        table_->scrollTo(current);
+      }
+    }
+    showing_ = before;
+    update_foot();
+  }
+
+  void step(int blocks, int roles) {
+    const int current = workspace_.currentLayer();
+    if (current < 0) return;
+    const auto& layers = workspace_.model()->layers();
+    const LayerInfo& now = layers[std::size_t(current)];
+    for (std::size_t i = 0; i < layers.size(); ++i)
+      if (int(layers[i].block) == int(now.block) + blocks && int(layers[i].role) == int(now.role) + roles)
+        workspace_.selectLayers({int(i)}, int(i));
+  }
+
+  void reset_selected() {
+    const auto& layers = workspace_.selectedLayers();
+    if (layers.empty()) return;
+    workspace_.editDraft(tr("Reset %1").arg(QString::fromStdString(describe_layers(*workspace_.model(), layers))),
+                         without_own_settings(workspace_.draft(), *workspace_.model(), layers));
+  }
+
+  void focus_spectrum() {
+    if (QWidget* plot = window()->findChild<QWidget*>("rankPlot")) plot->setFocus(Qt::OtherFocusReason);
+  }
+
+  std::vector<int> visible_columns() const {
+    std::vector<int> columns;
+    for (int visual = 0; visual < LayerTableModel::column_count; ++visual)
+      if (const int logical = table_->horizontalHeader()->logicalIndex(visual); !table_->isColumnHidden(logical))
+        columns.push_back(logical);
+    return columns;
+  }
+
+  std::vector<int> rows_in_order(bool selected_only) const {
+    std::vector<int> rows;
+    for (int i = 0; i < proxy_.rowCount(); ++i)
+      if (!selected_only || table_->selectionModel()->isRowSelected(i)) rows.push_back(proxy_.mapToSource(proxy_.index(i, 0)).row());
+    return rows;
+  }
+
+  void copy() { QApplication::clipboard()->setText(model_.as_tsv(rows_in_order(true), visible_columns())); }
+
+  void save_csv() {
+    const QString file = QFileDialog::getSaveFileName(this, tr("Save the table"), "layers.csv", tr("CSV (*.csv)"));
+    if (file.isEmpty()) return;
+    QString text = model_.as_tsv(rows_in_order(false), visible_columns());
+    try {
+      write_file_atomically(file.toStdString(), text.replace('\t', ',').toStdString());
+      workspace_.log(LogLevel::info, tr("Table saved as %1").arg(file));
+    } catch (const Error& error) {
+      workspace_.banner(QString::fromUtf8(error.what()));
+    }
+  }
+
+  void choose_columns(const QPoint& at) {
+    QMenu menu(this);
+    for (int column = LayerTableModel::shape; column < LayerTableModel::column_count; ++column) {
+      const QString unit = model_.headerData(column, Qt::Horizontal, LayerTableModel::unit_role).toString();
+      const QString name = model_.headerData(column, Qt::Horizontal, Qt::DisplayRole).toString();
+      QAction* action = menu.addAction(unit.isEmpty() ? name : QString("%1, %2").arg(name, unit));
+      action->setCheckable(true);
+      action->setChecked(!table_->isColumnHidden(column));
+      connect(action, &QAction::toggled, this, [this, column](bool shown) {
+        table_->setColumnHidden(column, !shown);
+        shape_chosen_ = true;
+        QStringList hidden;
+        for (int i = 2; i < LayerTableModel::column_count; ++i)
+          if (table_->isColumnHidden(i)) hidden << QString::number(i);
+        QSettings().setValue("layers/hidden", hidden);
+      });
+    }
+    menu.exec(at);
+  }
+
+  Workspace& workspace_;
+  LayerTableModel model_;
+  LayerProxy proxy_;
+  TitleControls* controls_ = nullptr;
+  SegmentSwitch* mode_ = nullptr;
+  QLineEdit* filter_ = nullptr;
+  QWidget* map_area_ = nullptr;
+  QComboBox* measure_ = nullptr;
+  LayerMap* map_ = nullptr;
+  LayerTableView* table_ = nullptr;
+  Foot* foot_ = nullptr;
+  QString problem_;
+  bool showing_ = false, measure_chosen_ = false, shape_chosen_ = false;
+};
+
+}  // namespace
+
+QWidget* make_layers_panel(Workspace& workspace, QWidget* parent) { return new LayersPanel(workspace, parent); }
+
+}  // namespace lrc::app
