@@ -1,4 +1,594 @@
+// AVX-512 VNNI kernels. This file is compiled for that instruction set: it may hold static functions and intrinsics only
+// (see kernels.h). Lanes of the quantized products are rows, so no sum ever crosses lanes there.
+// g++ 12 takes the deliberately undefined operands inside its own AVX-512 header for mistakes.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+
 #include "backend/cpu/kernels.h"
+
 namespace lrc::cpu {
-const Kernels& avx512_kernels() { return scalar_kernels(); }
+namespace {
+
+constexpr std::size_t kLanes = 16;
+
+__mmask16 mask_of(std::size_t count) { return count >= kLanes ? __mmask16(0xffff) : __mmask16((1u << count) - 1u); }
+
+// ---- elementwise -------------------------------------------------------------------------------------------------------
+
+/// e^x: x = n ln 2 + r, |r| ≤ ln 2 / 2, Taylor's series to r⁷ (remainder below 6e-9). Limited to the normal numbers.
+__m512 exponential(__m512 x) {
+  x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-87.3f)), _mm512_set1_ps(88.7f));
+  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  // ln 2 in two parts: the first has few enough bits that n times it is exact.
+  __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693145752f), x);
+  r = _mm512_fnmadd_ps(n, _mm512_set1_ps(1.42860677e-6f), r);
+  __m512 p = _mm512_set1_ps(1.0f / 5040);
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 720));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 120));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 24));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 6));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+  return _mm512_scalef_ps(p, n);
+}
+
+void widen(const std::uint16_t* half, std::size_t count, float* out) {
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const __mmask16 m = mask_of(count - i);
+    _mm512_mask_storeu_ps(out + i, m, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, half + i)));
+  }
+}
+
+void rms_norm(const float* x, const float* gain, float epsilon, std::size_t width, float* out) {
+  __m512 a = _mm512_setzero_ps(), b = _mm512_setzero_ps();
+  std::size_t i = 0;
+  for (; i + 2 * kLanes <= width; i += 2 * kLanes) {
+    const __m512 u = _mm512_loadu_ps(x + i), v = _mm512_loadu_ps(x + i + kLanes);
+    a = _mm512_fmadd_ps(u, u, a);
+    b = _mm512_fmadd_ps(v, v, b);
+  }
+  for (; i < width; i += kLanes) {
+    const __m512 u = _mm512_maskz_loadu_ps(mask_of(width - i), x + i);
+    a = _mm512_fmadd_ps(u, u, a);
+  }
+  const float mean = _mm512_reduce_add_ps(_mm512_add_ps(a, b)) / float(width);
+  const __m512 factor = _mm512_set1_ps(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean + epsilon))));
+  for (i = 0; i < width; i += kLanes) {
+    const __mmask16 m = mask_of(width - i);
+    const __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), factor);
+    _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(scaled, _mm512_maskz_loadu_ps(m, gain + i)));
+  }
+}
+
+void add(float* x, const float* y, std::size_t count) {
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const __mmask16 m = mask_of(count - i);
+    _mm512_mask_storeu_ps(x + i, m, _mm512_add_ps(_mm512_maskz_loadu_ps(m, x + i), _mm512_maskz_loadu_ps(m, y + i)));
+  }
+}
+
+void silu_multiply(const float* gate, const float* up, std::size_t count, float* out) {
+  const __m512 one = _mm512_set1_ps(1.0f);
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const __mmask16 m = mask_of(count - i);
+    const __m512 g = _mm512_maskz_loadu_ps(m, gate + i);
+    const __m512 denominator = _mm512_add_ps(one, exponential(_mm512_sub_ps(_mm512_setzero_ps(), g)));
+    const __m512 silu = _mm512_div_ps(g, denominator);
+    _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(silu, _mm512_maskz_loadu_ps(m, up + i)));
+  }
+}
+
+void rope(float* x, const float* cosines, const float* sines, std::size_t half) {
+  for (std::size_t i = 0; i < half; i += kLanes) {
+    const __mmask16 m = mask_of(half - i);
+    const __m512 a = _mm512_maskz_loadu_ps(m, x + i), b = _mm512_maskz_loadu_ps(m, x + half + i);
+    const __m512 c = _mm512_maskz_loadu_ps(m, cosines + i), s = _mm512_maskz_loadu_ps(m, sines + i);
+    _mm512_mask_storeu_ps(x + i, m, _mm512_fmsub_ps(a, c, _mm512_mul_ps(b, s)));
+    _mm512_mask_storeu_ps(x + half + i, m, _mm512_fmadd_ps(b, c, _mm512_mul_ps(a, s)));
+  }
+}
+
+// ---- the activation quantizer --------------------------------------------------------------------------------------------
+
+bool quantize_group(const float* x, std::size_t count, float factor, float lowest, float highest, std::int8_t* codes, float* scale) {
+  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+  __m512i largest = _mm512_setzero_si512();
+  for (std::size_t i = 0; i < count; i += kLanes)
+    largest = _mm512_max_epu32(largest, _mm512_and_si512(magnitude, _mm512_maskz_loadu_epi32(mask_of(count - i), x + i)));
+  const unsigned bits = _mm512_reduce_max_epu32(largest);
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  *scale = value * factor;
+  const bool finite = bits < 0x7f800000u && *scale < __builtin_inff();
+  if (!finite || *scale == 0.0f) {
+    for (std::size_t i = 0; i < count; ++i) codes[i] = 0;
+    return finite;
+  }
+  const __m512 s = _mm512_set1_ps(*scale), low = _mm512_set1_ps(lowest), high = _mm512_set1_ps(highest);
+  const __m512 one = _mm512_set1_ps(1.0f), half = _mm512_set1_ps(0.5f);
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const __mmask16 m = mask_of(count - i);
+    const __m512 v = _mm512_maskz_loadu_ps(m, x + i);
+    const __m512 quotient = _mm512_min_ps(_mm512_max_ps(_mm512_div_ps(v, s), low), high);
+    __m512 q = _mm512_roundscale_ps(quotient, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __mmask16 odd = _mm512_test_epi32_mask(_mm512_cvtps_epi32(q), _mm512_set1_epi32(1));
+    const __m512 above = _mm512_mul_ps(_mm512_add_ps(q, half), s), below = _mm512_mul_ps(_mm512_sub_ps(q, half), s);
+    const __mmask16 up = _mm512_cmp_ps_mask(v, above, _CMP_GT_OQ) | (_mm512_cmp_ps_mask(v, above, _CMP_EQ_OQ) & odd);
+    const __mmask16 down = _mm512_cmp_ps_mask(v, below, _CMP_LT_OQ) | (_mm512_cmp_ps_mask(v, below, _CMP_EQ_OQ) & odd);
+    q = _mm512_mask_add_ps(q, up, q, one);
+    q = _mm512_mask_sub_ps(q, down, q, one);
+    q = _mm512_min_ps(_mm512_max_ps(q, low), high);
+    _mm512_mask_cvtepi32_storeu_epi8(codes + i, m, _mm512_cvtps_epi32(q));
+  }
+  return true;
+}
+
+// ---- float products ------------------------------------------------------------------------------------------------------
+
+__m512 load(const float* from, __mmask16 m) { return _mm512_maskz_loadu_ps(m, from); }
+__m512 load(const std::uint16_t* from, __mmask16 m) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, from)); }
+
+/// kRows rows against kTokens tokens; the lines of the next kRows rows are asked for meanwhile.
+template <int kRows, int kTokens, typename Weight>
+void dot_some(const Weight* w, std::size_t w_stride, std::size_t columns, const float* x, std::size_t x_stride, float* y,
+              std::size_t y_stride) {
+  __m512 sums[kRows][kTokens];
+  for (auto& row : sums)
+    for (auto& sum : row) sum = _mm512_setzero_ps();
+  const auto step = [&](std::size_t i, __mmask16 m) __attribute__((always_inline)) {
+    __m512 values[kTokens];
+    for (int t = 0; t < kTokens; ++t) values[t] = _mm512_maskz_loadu_ps(m, x + std::size_t(t) * x_stride + i);
+    for (int r = 0; r < kRows; ++r) {
+      const Weight* at = w + std::size_t(r) * w_stride + i;
+      _mm_prefetch(reinterpret_cast<const char*>(at + kRows * w_stride), _MM_HINT_T0);
+      const __m512 weight = load(at, m);
+      for (int t = 0; t < kTokens; ++t) sums[r][t] = _mm512_fmadd_ps(weight, values[t], sums[r][t]);
+    }
+  };
+  std::size_t i = 0;
+  for (; i + kLanes <= columns; i += kLanes) step(i, 0xffff);
+  if (i < columns) step(i, mask_of(columns - i));
+  for (int r = 0; r < kRows; ++r)
+    for (int t = 0; t < kTokens; ++t) y[std::size_t(t) * y_stride + std::size_t(r)] = _mm512_reduce_add_ps(sums[r][t]);
+}
+
+template <int kTokens, typename Weight>
+void dot_tokens(const Weight* w, std::size_t rows, std::size_t columns, const float* x, std::size_t x_stride, float* y,
+                std::size_t y_stride) {
+  std::size_t r = 0;
+  for (; r + 4 <= rows; r += 4) dot_some<4, kTokens>(w + r * columns, columns, columns, x, x_stride, y + r, y_stride);
+  for (; r < rows; ++r) dot_some<1, kTokens>(w + r * columns, columns, columns, x, x_stride, y + r, y_stride);
+}
+
+template <typename Weight>
+void dot_rows(const Weight* w, std::size_t rows, std::size_t columns, const float* x, std::size_t x_stride, std::size_t tokens, float* y,
+              std::size_t y_stride) {
+  while (tokens > 0) {
+    const std::size_t now = tokens < 4 ? tokens : 4;
+    switch (now) {
+      case 1:
+        dot_tokens<1>(w, rows, columns, x, x_stride, y, y_stride);
+        break;
+      case 2:
+        dot_tokens<2>(w, rows, columns, x, x_stride, y, y_stride);
+        break;
+      case 3:
+        dot_tokens<3>(w, rows, columns, x, x_stride, y, y_stride);
+        break;
+      default:
+        dot_tokens<4>(w, rows, columns, x, x_stride, y, y_stride);
+        break;
+    }
+    tokens -= now;
+    x += now * x_stride;
+    y += now * y_stride;
+  }
+}
+
+void add_pair_panel(const std::uint16_t* panel, std::size_t components, std::size_t columns, const float* s, std::size_t s_stride,
+                    std::size_t tokens, float* y, std::size_t y_stride) {
+  for (std::size_t t = 0; t < tokens; ++t, s += s_stride, y += y_stride) {
+    __m512 sums[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
+    for (std::size_t k = 0; k < components; ++k) {
+      const __m512 value = _mm512_set1_ps(s[k]);
+      for (int i = 0; i < 4; ++i) sums[i] = _mm512_fmadd_ps(load(panel + k * kPairPanel + std::size_t(i) * kLanes, 0xffff), value, sums[i]);
+    }
+    for (std::size_t i = 0; i < 4 && i * kLanes < columns; ++i) {
+      const __mmask16 m = mask_of(columns - i * kLanes);
+      _mm512_mask_storeu_ps(y + i * kLanes, m, _mm512_add_ps(_mm512_maskz_loadu_ps(m, y + i * kLanes), sums[i]));
+    }
+  }
+}
+
+// ---- quantized products --------------------------------------------------------------------------------------------------
+
+/// sums += four unsigned times four signed bytes of each lane. As an instruction of our own: g++ 12 copies registers
+/// around the intrinsic and loses 40 % of the rate.
+inline __attribute__((always_inline)) void dot_bytes(__m512i& sums, __m512i weights, __m512i activations) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(weights), "v"(activations));
+}
+
+inline __attribute__((always_inline)) __m512i four_codes(const std::int8_t* from) {
+  int word;
+  __builtin_memcpy(&word, from, sizeof word);
+  return _mm512_set1_epi32(word);
+}
+
+/// Columns 0–3 and 4–7 of 16 rows, one lane a row, unsigned.
+template <bool kWide>
+inline __attribute__((always_inline)) void load_block(const std::uint8_t* block, __m512i& first, __m512i& second) {
+  if constexpr (kWide) {
+    first = _mm512_loadu_si512(block);
+    second = _mm512_loadu_si512(block + 64);
+  } else {
+    const __m512i nibbles = _mm512_loadu_si512(block), low = _mm512_set1_epi8(15);
+    first = _mm512_and_si512(nibbles, low);
+    second = _mm512_and_si512(_mm512_srli_epi16(nibbles, 4), low);
+  }
+}
+
+template <bool kWide>
+constexpr std::size_t kBlockBytes = kWide ? 128 : 64;
+
+/// One token and one panel: bound by reading the weights.
+template <bool kWide>
+void multiply_vector(const CodesTile& tile, std::size_t row) {
+  const std::uint8_t* panel = tile.panels + row / kPanelRows * tile.panel_bytes;
+  const float* scales = tile.weight_scales + row / kPanelRows * tile.weight_groups * kPanelRows;
+  const std::int8_t* x = tile.packed_activations;
+  __m512 total = _mm512_setzero_ps(), inner = _mm512_setzero_ps();
+  for (std::size_t i = 0; i < tile.segment_count; ++i) {
+    const Segment& segment = tile.segments[i];
+    const std::uint8_t* block = panel + segment.first_block * kBlockBytes<kWide>;
+    __m512i sums[4] = {_mm512_set1_epi32(tile.offsets[i]), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+    const auto step = [&](__m512i & even, __m512i & odd) __attribute__((always_inline)) {
+      __m512i first, second;
+      load_block<kWide>(block, first, second);
+      _mm_prefetch(reinterpret_cast<const char*>(block + 2048), _MM_HINT_T0);
+      if constexpr (kWide) _mm_prefetch(reinterpret_cast<const char*>(block + 2112), _MM_HINT_T0);
+      dot_bytes(even, first, four_codes(x));
+      dot_bytes(odd, second, four_codes(x + 4));
+      block += kBlockBytes<kWide>;
+      x += kBlockColumns;
+    };
+    std::size_t b = 0;
+    for (; b + 2 <= segment.blocks; b += 2) {
+      step(sums[0], sums[1]);
+      step(sums[2], sums[3]);
+    }
+    if (b < segment.blocks) step(sums[0], sums[1]);
+    const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3]));
+    inner = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(scales + segment.weight_group * kPanelRows), inner);
+    if (i + 1 == tile.segment_count || tile.segments[i + 1].activation_group != segment.activation_group) {
+      total = _mm512_fmadd_ps(inner, _mm512_set1_ps(tile.activation_scales[segment.activation_group]), total);
+      inner = _mm512_setzero_ps();
+    }
+  }
+  _mm512_mask_storeu_ps(tile.y + row, mask_of(tile.last_row - row), total);
+}
+
+/// kPanels panels against kTokens tokens, all sums in registers.
+template <int kPanels, int kTokens, bool kWide>
+void multiply_block(const CodesTile& tile, std::size_t row) {
+  const std::uint8_t* panel = tile.panels + row / kPanelRows * tile.panel_bytes;
+  const float* scales = tile.weight_scales + row / kPanelRows * tile.weight_groups * kPanelRows;
+  const std::int8_t* x = tile.packed_activations;
+  __m512 totals[kPanels][kTokens], inners[kPanels][kTokens];
+  for (int p = 0; p < kPanels; ++p)
+    for (int t = 0; t < kTokens; ++t) totals[p][t] = inners[p][t] = _mm512_setzero_ps();
+  for (std::size_t i = 0; i < tile.segment_count; ++i) {
+    const Segment& segment = tile.segments[i];
+    const std::uint8_t* block = panel + segment.first_block * kBlockBytes<kWide>;
+    __m512i sums[kPanels][kTokens];
+    for (int t = 0; t < kTokens; ++t) {
+      const __m512i offset = _mm512_set1_epi32(tile.offsets[i * kTokens + std::size_t(t)]);
+      for (int p = 0; p < kPanels; ++p) sums[p][t] = offset;
+    }
+    for (std::size_t b = 0; b < segment.blocks; ++b) {
+      __m512i first[kPanels], second[kPanels];
+      for (int p = 0; p < kPanels; ++p) load_block<kWide>(block + std::size_t(p) * tile.panel_bytes, first[p], second[p]);
+      for (int t = 0; t < kTokens; ++t) {
+        const __m512i low = four_codes(x + t * 8), high = four_codes(x + t * 8 + 4);
+        for (int p = 0; p < kPanels; ++p) dot_bytes(sums[p][t], first[p], low);
+        for (int p = 0; p < kPanels; ++p) dot_bytes(sums[p][t], second[p], high);
+      }
+      block += kBlockBytes<kWide>;
+      x += kTokens * kBlockColumns;
+    }
+    const bool ends = i + 1 == tile.segment_count || tile.segments[i + 1].activation_group != segment.activation_group;
+    for (int p = 0; p < kPanels; ++p) {
+      const __m512 weight_scale = _mm512_loadu_ps(scales + (std::size_t(p) * tile.weight_groups + segment.weight_group) * kPanelRows);
+      for (int t = 0; t < kTokens; ++t) {
+        const __m512 inner = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[p][t]), weight_scale, inners[p][t]);
+        if (!ends) {
+          inners[p][t] = inner;
+          continue;
+        }
+        const float activation_scale = tile.activation_scales[segment.activation_group * kTokens + std::size_t(t)];
+        totals[p][t] = _mm512_fmadd_ps(inner, _mm512_set1_ps(activation_scale), totals[p][t]);
+        inners[p][t] = _mm512_setzero_ps();
+      }
+    }
+  }
+  for (int p = 0; p < kPanels; ++p) {
+    const std::size_t at = row + std::size_t(p) * kPanelRows;
+    const __mmask16 m = mask_of(tile.last_row - at);
+    for (int t = 0; t < kTokens; ++t) _mm512_mask_storeu_ps(tile.y + std::size_t(t) * tile.y_stride + at, m, totals[p][t]);
+  }
+}
+
+template <int kTokens, bool kWide>
+void multiply_rows(const CodesTile& tile) {
+  std::size_t row = tile.first_row;
+  if constexpr (kTokens == 1) {
+    for (; row < tile.last_row; row += kPanelRows) multiply_vector<kWide>(tile, row);
+  } else {
+    for (; row + kPanelRows < tile.last_row; row += 2 * kPanelRows) multiply_block<2, kTokens, kWide>(tile, row);
+    if (row < tile.last_row) multiply_block<1, kTokens, kWide>(tile, row);
+  }
+}
+
+template <bool kWide>
+void multiply_tile(const CodesTile& tile) {
+  switch (tile.tokens) {
+    case 1:
+      return multiply_rows<1, kWide>(tile);
+    case 2:
+      return multiply_rows<2, kWide>(tile);
+    case 3:
+      return multiply_rows<3, kWide>(tile);
+    case 4:
+      return multiply_rows<4, kWide>(tile);
+    case 5:
+      return multiply_rows<5, kWide>(tile);
+    case 6:
+      return multiply_rows<6, kWide>(tile);
+    case 7:
+      return multiply_rows<7, kWide>(tile);
+    default:
+      return multiply_rows<8, kWide>(tile);
+  }
+}
+
+void multiply_codes(const CodesTile& tile) { tile.wide ? multiply_tile<true>(tile) : multiply_tile<false>(tile); }
+
+/// Column k of a block as floats, one lane a row.
+template <bool kWide>
+inline __attribute__((always_inline)) __m512 code_column(__m512i first, __m512i second, int k) {
+  const __m512i shifted = _mm512_srl_epi32(k < 4 ? first : second, _mm_cvtsi32_si128(8 * (k % 4)));
+  const __m512i code = _mm512_sub_epi32(_mm512_and_si512(shifted, _mm512_set1_epi32(255)), _mm512_set1_epi32(kWide ? 128 : 8));
+  return _mm512_cvtepi32_ps(code);
+}
+
+template <int kTokens, bool kWide>
+void multiply_float_panel(const CodesTile& tile, std::size_t row, const float* x, std::size_t x_stride) {
+  const std::uint8_t* panel = tile.panels + row / kPanelRows * tile.panel_bytes;
+  const float* scales = tile.weight_scales + row / kPanelRows * tile.weight_groups * kPanelRows;
+  __m512 totals[kTokens];
+  for (auto& total : totals) total = _mm512_setzero_ps();
+  for (std::size_t i = 0; i < tile.segment_count; ++i) {
+    const Segment& segment = tile.segments[i];
+    __m512 sums[kTokens][4];
+    for (auto& four : sums)
+      for (auto& sum : four) sum = _mm512_setzero_ps();
+    const std::uint8_t* block = panel + segment.first_block * kBlockBytes<kWide>;
+    std::size_t column = segment.first_column;
+    const std::size_t whole = segment.columns / kBlockColumns;
+    for (std::size_t b = 0; b < whole; ++b, block += kBlockBytes<kWide>, column += kBlockColumns) {
+      __m512i first, second;
+      load_block<kWide>(block, first, second);
+      _mm_prefetch(reinterpret_cast<const char*>(block + 1024), _MM_HINT_T0);
+#pragma GCC unroll 8
+      for (int k = 0; k < 8; ++k) {
+        const __m512 codes = code_column<kWide>(first, second, k);
+        for (int t = 0; t < kTokens; ++t)
+          sums[t][k % 4] = _mm512_fmadd_ps(codes, _mm512_set1_ps(x[std::size_t(t) * x_stride + column + std::size_t(k)]), sums[t][k % 4]);
+      }
+    }
+    if (whole < segment.blocks) {
+      __m512i first, second;
+      load_block<kWide>(block, first, second);
+      for (int k = 0; k < int(segment.columns % kBlockColumns); ++k) {
+        const __m512 codes = code_column<kWide>(first, second, k);
+        for (int t = 0; t < kTokens; ++t)
+          sums[t][0] = _mm512_fmadd_ps(codes, _mm512_set1_ps(x[std::size_t(t) * x_stride + column + std::size_t(k)]), sums[t][0]);
+      }
+    }
+    const __m512 scale = _mm512_loadu_ps(scales + segment.weight_group * kPanelRows);
+    for (int t = 0; t < kTokens; ++t) {
+      const __m512 sum = _mm512_add_ps(_mm512_add_ps(sums[t][0], sums[t][1]), _mm512_add_ps(sums[t][2], sums[t][3]));
+      totals[t] = _mm512_fmadd_ps(sum, scale, totals[t]);
+    }
+  }
+  for (int t = 0; t < kTokens; ++t)
+    _mm512_mask_storeu_ps(tile.y + std::size_t(t) * tile.y_stride + row, mask_of(tile.last_row - row), totals[t]);
+}
+
+template <bool kWide>
+void multiply_float(const CodesTile& tile, const float* x, std::size_t x_stride) {
+  for (std::size_t row = tile.first_row; row < tile.last_row; row += kPanelRows) switch (tile.tokens) {
+      case 1:
+        multiply_float_panel<1, kWide>(tile, row, x, x_stride);
+        break;
+      case 2:
+        multiply_float_panel<2, kWide>(tile, row, x, x_stride);
+        break;
+      case 3:
+        multiply_float_panel<3, kWide>(tile, row, x, x_stride);
+        break;
+      default:
+        multiply_float_panel<4, kWide>(tile, row, x, x_stride);
+        break;
+    }
+}
+
+void multiply_codes_float(const CodesTile& tile, const float* x, std::size_t x_stride) {
+  tile.wide ? multiply_float<true>(tile, x, x_stride) : multiply_float<false>(tile, x, x_stride);
+}
+
+template <bool kWide>
+void widen_panels(const CodesTile& tile, float* out, std::size_t stride) {
+  for (std::size_t row = tile.first_row; row < tile.last_row; row += kPanelRows) {
+    const std::uint8_t* panel = tile.panels + row / kPanelRows * tile.panel_bytes;
+    const float* scales = tile.weight_scales + row / kPanelRows * tile.weight_groups * kPanelRows;
+    const __mmask16 m = mask_of(tile.last_row - row);
+    for (std::size_t i = 0; i < tile.segment_count; ++i) {
+      const Segment& segment = tile.segments[i];
+      const __m512 scale = _mm512_loadu_ps(scales + segment.weight_group * kPanelRows);
+      __m512i first = _mm512_setzero_si512(), second = _mm512_setzero_si512();
+      for (std::size_t c = 0; c < segment.columns; ++c) {
+        const int k = int(c % kBlockColumns);
+        if (k == 0) load_block<kWide>(panel + (segment.first_block + c / kBlockColumns) * kBlockBytes<kWide>, first, second);
+        float* to = out + (segment.first_column + c) * stride + (row - tile.first_row);
+        _mm512_mask_storeu_ps(to, m, _mm512_mul_ps(code_column<kWide>(first, second, k), scale));
+      }
+    }
+  }
+}
+
+void widen_codes(const CodesTile& tile, float* out, std::size_t stride) {
+  tile.wide ? widen_panels<true>(tile, out, stride) : widen_panels<false>(tile, out, stride);
+}
+
+// ---- Hadamard and attention ----------------------------------------------------------------------------------------------
+
+/// One butterfly stage inside a vector: lanes with a 0 in the bit get a + b, the others a − b.
+template <int kStep>
+inline __attribute__((always_inline)) __m512 butterfly(__m512 v) {
+  __m512 other;
+  __mmask16 upper;
+  if constexpr (kStep == 1) {
+    other = _mm512_permute_ps(v, 0xb1);
+    upper = 0xaaaa;
+  } else if constexpr (kStep == 2) {
+    other = _mm512_permute_ps(v, 0x4e);
+    upper = 0xcccc;
+  } else if constexpr (kStep == 4) {
+    other = _mm512_shuffle_f32x4(v, v, 0xb1);
+    upper = 0xf0f0;
+  } else {
+    other = _mm512_shuffle_f32x4(v, v, 0x4e);
+    upper = 0xff00;
+  }
+  return _mm512_mask_sub_ps(_mm512_add_ps(v, other), upper, other, v);
+}
+
+void hadamard(float* x, std::size_t base, std::size_t power_of_two, const float* base_matrix, float scale, float* scratch) {
+  if (power_of_two < kLanes) return scalar_kernels().hadamard(x, base, power_of_two, base_matrix, scale, scratch);
+  const std::size_t width = base * power_of_two;
+  for (std::size_t i = 0; i < width; i += kLanes) {
+    __m512 v = _mm512_loadu_ps(x + i);
+    v = butterfly<8>(butterfly<4>(butterfly<2>(butterfly<1>(v))));
+    _mm512_storeu_ps(x + i, v);
+  }
+  for (std::size_t step = kLanes; step < power_of_two; step *= 2)
+    for (std::size_t block = 0; block < width; block += 2 * step)
+      for (std::size_t i = block; i < block + step; i += kLanes) {
+        const __m512 a = _mm512_loadu_ps(x + i), b = _mm512_loadu_ps(x + i + step);
+        _mm512_storeu_ps(x + i, _mm512_add_ps(a, b));
+        _mm512_storeu_ps(x + i + step, _mm512_sub_ps(a, b));
+      }
+  const __m512 factor = _mm512_set1_ps(scale);
+  if (base == 1) {
+    for (std::size_t i = 0; i < width; i += kLanes) _mm512_storeu_ps(x + i, _mm512_mul_ps(_mm512_loadu_ps(x + i), factor));
+    return;
+  }
+  for (std::size_t i = 0; i < width; i += kLanes) _mm512_storeu_ps(scratch + i, _mm512_loadu_ps(x + i));
+  // Four outputs at a time share what they read.
+  for (std::size_t i = 0; i < power_of_two; i += kLanes)
+    for (std::size_t b = 0; b < base; b += 4) {
+      const std::size_t count = base - b < 4 ? base - b : 4;
+      __m512 sums[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
+      if (count == 4) {
+        for (std::size_t a = 0; a < base; ++a) {
+          const __m512 v = _mm512_loadu_ps(scratch + a * power_of_two + i);
+          for (std::size_t j = 0; j < 4; ++j) sums[j] = _mm512_fmadd_ps(_mm512_set1_ps(base_matrix[a * base + b + j]), v, sums[j]);
+        }
+      } else {
+        for (std::size_t a = 0; a < base; ++a)
+          for (std::size_t j = 0; j < count; ++j)
+            sums[j] =
+                _mm512_fmadd_ps(_mm512_set1_ps(base_matrix[a * base + b + j]), _mm512_loadu_ps(scratch + a * power_of_two + i), sums[j]);
+      }
+      for (std::size_t j = 0; j < count; ++j) _mm512_storeu_ps(x + (b + j) * power_of_two + i, _mm512_mul_ps(sums[j], factor));
+    }
+}
+
+float softmax_step(float* scores, std::size_t count, float scale, float* maximum, float* sum) {
+  const __m512 factor = _mm512_set1_ps(scale);
+  __m512 highest = _mm512_set1_ps(*maximum);
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const __mmask16 m = mask_of(count - i);
+    highest = _mm512_mask_max_ps(highest, m, highest, _mm512_mul_ps(_mm512_maskz_loadu_ps(m, scores + i), factor));
+  }
+  const float largest = _mm512_reduce_max_ps(highest);
+  const __m512 shift = _mm512_set1_ps(largest);
+  __m512 total = _mm512_setzero_ps();
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const __mmask16 m = mask_of(count - i);
+    const __m512 value = exponential(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(m, scores + i), factor, shift));
+    total = _mm512_mask_add_ps(total, m, total, value);
+    _mm512_mask_storeu_ps(scores + i, m, value);
+  }
+  // The first time *maximum is −infinity and *sum 0; the exponential's limit then gives a tiny number times 0.
+  const float earlier = _mm512_cvtss_f32(exponential(_mm512_set1_ps(*maximum - largest)));
+  *sum = *sum * earlier + _mm512_reduce_add_ps(total);
+  *maximum = largest;
+  return earlier;
+}
+
+void attend(const float* q, const float* k, const float* v, std::size_t kv_stride, std::size_t keys, std::size_t head_dim, float scale,
+            float* scores, float* out) {
+  std::size_t i = 0;
+  for (; i + 4 <= keys; i += 4) dot_some<4, 1>(k + i * kv_stride, kv_stride, head_dim, q, 0, scores + i, 0);
+  for (; i < keys; ++i) dot_some<1, 1>(k + i * kv_stride, kv_stride, head_dim, q, 0, scores + i, 0);
+  float maximum = -__builtin_inff(), sum = 0;
+  softmax_step(scores, keys, scale, &maximum, &sum);
+  const __m512 inverse = _mm512_set1_ps(1.0f / sum);
+  for (std::size_t d = 0; d < head_dim; d += 2 * kLanes) {
+    const __mmask16 m0 = mask_of(head_dim - d), m1 = head_dim - d > kLanes ? mask_of(head_dim - d - kLanes) : __mmask16(0);
+    __m512 a0 = _mm512_setzero_ps(), a1 = a0, b0 = a0, b1 = a0;
+    const float* at = v + d;
+    for (i = 0; i + 2 <= keys; i += 2, at += 2 * kv_stride) {
+      const __m512 p = _mm512_set1_ps(scores[i]), p_next = _mm512_set1_ps(scores[i + 1]);
+      a0 = _mm512_fmadd_ps(p, load(at, m0), a0);
+      a1 = _mm512_fmadd_ps(p, load(at + kLanes, m1), a1);
+      b0 = _mm512_fmadd_ps(p_next, load(at + kv_stride, m0), b0);
+      b1 = _mm512_fmadd_ps(p_next, load(at + kv_stride + kLanes, m1), b1);
+    }
+    if (i < keys) {
+      a0 = _mm512_fmadd_ps(_mm512_set1_ps(scores[i]), load(at, m0), a0);
+      a1 = _mm512_fmadd_ps(_mm512_set1_ps(scores[i]), load(at + kLanes, m1), a1);
+    }
+    _mm512_mask_storeu_ps(out + d, m0, _mm512_mul_ps(_mm512_add_ps(a0, b0), inverse));
+    _mm512_mask_storeu_ps(out + d + kLanes, m1, _mm512_mul_ps(_mm512_add_ps(a1, b1), inverse));
+  }
+}
+
+}  // namespace
+
+const Kernels& avx512_kernels() {
+  static constexpr Kernels kernels{.name = "AVX-512 VNNI",
+                                   .packed = true,
+                                   .tile_tokens = 8,
+                                   .dot_rows_f32 = dot_rows<float>,
+                                   .dot_rows_f16 = dot_rows<std::uint16_t>,
+                                   .add_pair_panel = add_pair_panel,
+                                   .widen = widen,
+                                   .quantize_group = quantize_group,
+                                   .multiply_codes = multiply_codes,
+                                   .multiply_codes_float = multiply_codes_float,
+                                   .widen_codes = widen_codes,
+                                   .rms_norm = rms_norm,
+                                   .add = add,
+                                   .silu_multiply = silu_multiply,
+                                   .rope = rope,
+                                   .hadamard = hadamard,
+                                   .attend = attend,
+                                   .softmax_step = softmax_step};
+  return kernels;
+}
+
 }  // namespace lrc::cpu
