@@ -30,22 +30,20 @@ LayerSolution solve_lrc(const SolveRequest& request, std::stop_token stop) {
     step.hessian = MatrixD();
     throw_if_stopped(stop);
     const MatrixD quantized = weight.dequantize();
-    MatrixD rest = request.weight;
-    if (scheme.rank != 0) {
-      fit = update_low_rank(request.weight, quantized, site, scheme.rank);
-      rest = linalg::subtract(rest, linalg::multiply(fit.u, fit.v, false, true));
+    if (scheme.rank != 0) fit = update_low_rank(request.weight, quantized, site, scheme.rank);
+    if (rounds > 1) {
+      auto& losses = solution.losses;
+      const MatrixD rest = linalg::subtract(request.weight, linalg::multiply(fit.u, fit.v, false, true));
+      losses.of_each_round.push_back(regularized(output_error(rest, quantized, site.moments), rest, quantized, site));
+      // GPTQ does not always improve on the round before: the best one is kept.
+      if (losses.best_round != 0 && !(losses.of_each_round.back() < losses.of_each_round[std::size_t(losses.best_round - 1)])) continue;
+      losses.best_round = round;
     }
-    const double loss = regularized(output_error(rest, quantized, site.moments), rest, quantized, site);
-    auto& losses = solution.losses;
-    losses.of_each_round.push_back(loss);
-    // GPTQ does not always improve on the round before: the best one is kept.
-    if (losses.best_round != 0 && !(loss < losses.of_each_round[std::size_t(losses.best_round - 1)])) continue;
-    losses.best_round = round;
     solution.weight = std::move(weight);
     solution.u = fit.u;
     solution.v = fit.v;
     solution.target = std::move(step.target);
-    if (request.curves && scheme.rank != 0) solution.curves.same_codes_by_rank = loss_by_rank(loss, scheme.rank, fit.eigenvalues);
+    if (request.curves && scheme.rank != 0) solution.curves.same_codes_by_rank = loss_by_rank(0, scheme.rank, fit.eigenvalues);
   }
   return solution;
 }

@@ -1,9 +1,9 @@
 #pragma once
 // Inside the folder: what a method's solve function fills, and what solve.cpp does for all of them.
 //
-// A method returns scheme, weight, u and v in float64 (empty at rank 0), target, losses.of_each_round and best_round, and, where it
-// has them at hand, curves.eigenvalues, curves.same_codes_by_rank. solve_layer adds the losses and the missing curves, and
-// rounds the factors.
+// A method returns scheme, weight, u and v in float64 (empty at rank 0), target, and, where it has them at hand,
+// curves.eigenvalues and curves.same_codes_by_rank (the latter less its value at the layer's rank); a method of several rounds
+// also losses.of_each_round and best_round. solve_layer rounds the factors and adds the losses and the missing curves.
 #include <stop_token>
 
 #include "correction/solve.h"
@@ -16,7 +16,7 @@ LayerSolution solve_lrc(const SolveRequest& request, std::stop_token stop);
 
 /// GPTQ as published: target W, Hessian S_x.
 QuantizedWeight plain_gptq(const SolveRequest& request);
-/// Regularized loss by rank for fixed codes, from its value at one rank and the eigenvalues of M S_x Mᵀ.
+/// Regularized loss by rank for fixed codes (rank 0…n), from its value at one rank and the eigenvalues of M S_x Mᵀ.
 std::vector<double> loss_by_rank(double loss, std::size_t at_rank, const std::vector<double>& eigenvalues);
 
 }  // namespace lrc

@@ -123,8 +123,8 @@ void fill_curves(const SolveRequest& request, const QuantizedWeight& plain, Laye
     return;
   }
   if (curves.same_codes_by_rank.empty())
-    curves.same_codes_by_rank =
-        loss_by_rank(solution.losses.loss_regularized, 0, update_eigenvalues(request.weight, solution.weight.dequantize(), request.site));
+    curves.same_codes_by_rank = loss_by_rank(0, 0, update_eigenvalues(request.weight, solution.weight.dequantize(), request.site));
+  for (double& v : curves.same_codes_by_rank) v = std::max(0.0, v + solution.losses.loss_regularized);
   curves.weight_error_singular_values = linalg::singular_values(linalg::subtract(request.weight, plain.dequantize()));
 }
 
@@ -145,7 +145,7 @@ std::vector<double> loss_by_rank(double loss, std::size_t at_rank, const std::ve
   std::vector<double> curve(eigenvalues.size() + 1);
   curve[at_rank] = loss;
   for (std::size_t k = at_rank; k-- > 0;) curve[k] = curve[k + 1] + eigenvalues[k];
-  for (std::size_t k = at_rank; k < eigenvalues.size(); ++k) curve[k + 1] = std::max(0.0, curve[k] - eigenvalues[k]);
+  for (std::size_t k = at_rank; k < eigenvalues.size(); ++k) curve[k + 1] = curve[k] - eigenvalues[k];
   return curve;
 }
 

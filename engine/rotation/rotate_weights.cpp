@@ -63,7 +63,10 @@ void rotate_columns(const HadamardOrder& hadamard, const std::int8_t* signs, Mat
 
 }  // namespace
 
-void rotate_input_side(const ResidualRotation& rotation, MatrixF& weight) { rotate_rows(rotation.hadamard, rotation.signs.data(), weight); }
+void rotate_input_side(const ResidualRotation& rotation, MatrixF& weight) {
+  require_residual(rotation, weight.columns());
+  rotate_rows(rotation.hadamard, rotation.signs.data(), weight);
+}
 void rotate_output_side(const ResidualRotation& rotation, MatrixF& weight) {
   require_residual(rotation, weight.rows());
   rotate_columns(rotation.hadamard, rotation.signs.data(), weight);
