@@ -214,7 +214,8 @@ void Workspace::submitRun(int number) {
   // At most ten a second reach the window, whichever of the engine's threads reports.
   const auto throttled = [report] {
     return [report, last = std::make_shared<std::atomic<std::int64_t>>(0)](const ProgressUpdate& update) {
-      const std::int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+      const std::int64_t now =
+          std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
       std::int64_t before = last->load();
       if (now - before >= 100 && last->compare_exchange_strong(before, now)) report(update);
     };
@@ -335,7 +336,10 @@ void Workspace::stopRun(int number) {
 
 void Workspace::resumeRun(int number) {
   RunEntry* run = entry(number);
-  if (!run || (run->state != RunEntry::State::paused && run->state != RunEntry::State::stopped && run->state != RunEntry::State::failed))
+  // A finished run that was not evaluated goes on with that.
+  const bool unevaluated = run && run->state == RunEntry::State::done && !run->manifest.evaluation;
+  if (!run || (!unevaluated && run->state != RunEntry::State::paused && run->state != RunEntry::State::stopped &&
+               run->state != RunEntry::State::failed))
     return;
   run->state = RunEntry::State::queued;
   run->failure.clear();

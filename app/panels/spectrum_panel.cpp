@@ -301,7 +301,8 @@ void SpectrumPanel::request() {
   // One at a time: a newer request of the workspace replaces an older one.
   const Slot a = workspace_.slotA(), b = workspace_.slotB();
   for (Shown& shown : shown_) {
-    if (!shown.spectrum) shown.spectrum = workspace_.spectrum(shown.layer, b);
+    // What B has not solved (yet) is shown as measured, or by its weights.
+    if (!shown.spectrum) shown.spectrum = workspace_.spectrum(shown.layer, workspace_.record(b, shown.layer) ? b : Slot{});
     if (!shown.spectrum) return explain();
     if (shown_.size() == 1 && a.run && !(a == b) && record_of(run_in(workspace_, a), info(shown.layer).name) && !shown.reference) {
       shown.reference = workspace_.spectrum(shown.layer, a);

@@ -1,0 +1,31 @@
+#pragma once
+// The stages of a run side by side, each as wide as the time it takes, filled as far as it has come.
+#include <QWidget>
+#include <vector>
+
+namespace lrc::app {
+
+struct Stage {
+  QString name;
+  double seconds = 0;  ///< measured, or forecast
+  bool measured = false;
+  double fraction = 0;  ///< done, 0…1
+  QString remark;       ///< under the name: "131 of 210", "≈ 35 s"
+};
+
+class StageBar : public QWidget {
+ public:
+  explicit StageBar(QWidget* parent);
+  void setStages(std::vector<Stage> stages);
+  const std::vector<Stage>& stages() const { return stages_; }
+  QSize sizeHint() const override;
+  QSize minimumSizeHint() const override { return {120, sizeHint().height()}; }
+
+ protected:
+  void paintEvent(QPaintEvent* event) override;
+
+ private:
+  std::vector<Stage> stages_;
+};
+
+}  // namespace lrc::app
