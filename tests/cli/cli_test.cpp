@@ -1,0 +1,312 @@
+// The command line as a contract: words, JSON keys, shapes, exit codes. On stories260K, with the built program.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "formats/safetensors.h"
+#include "support/program.h"
+#include "support/test_data.h"
+
+namespace lrc::test {
+namespace {
+
+const std::string model = data("stories260K/stories260K-f32.gguf").string();
+
+ProgramResult lrc(std::vector<std::string> arguments) { return run_program(LRC_PROGRAM, arguments); }
+
+Json json_of(std::vector<std::string> arguments) {
+  arguments.push_back("--json");
+  const auto result = lrc(arguments);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  return Json::parse(result.out);  // exactly one object: anything else throws
+}
+
+/// A calibration text that is long enough for a few windows of 128.
+std::string corpus(const TemporaryFolder& folder) {
+  const auto file = folder.path() / "stories.txt";
+  std::ofstream out(file);
+  for (int i = 0; i < 40; ++i)
+    out << "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day she saw a big dog " << i
+        << " and they ran together until the sun went down.\n\n";
+  return file.string();
+}
+
+std::vector<std::string> quantize_arguments(const std::string& text, const std::string& out) {
+  return {"quantize",
+          model,
+          "--out",
+          out,
+          "--recipe",
+          "LRC 10 %",
+          "--calibration",
+          text,
+          "--calibration-tokens",
+          "1024",
+          "--calibration-context",
+          "128",
+          "--progress",
+          "none"};
+}
+
+std::string layer_bytes(const std::filesystem::path& run) {
+  std::string all;
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(run / "layers")) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  for (const auto& file : files) all += file.filename().string() + read_file(file);
+  return all;
+}
+
+TEST(Cli, WrongUsageExitsWithTwoAndHelpWithZero) {
+  EXPECT_EQ(lrc({}).exit_code, 2);
+  EXPECT_EQ(lrc({"inspect"}).exit_code, 2);
+  EXPECT_EQ(lrc({"inspect", model, "--no-such-flag"}).exit_code, 2);
+  EXPECT_EQ(lrc({"export", "run", "--to", "gguf"}).exit_code, 2) << "--out is needed";
+  EXPECT_EQ(lrc({"--help"}).exit_code, 0);
+  EXPECT_EQ(lrc({"quantize", "--help"}).exit_code, 0);
+}
+
+TEST(Cli, FailureIsOneSentenceThatNamesTheFile) {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{{"inspect", "/no/such/model.gguf"},
+                                                                     {"tokenize", "/no/such/model.gguf", "--text", "x"},
+                                                                     {"perplexity", model, "--text", "/no/such/text.txt"}}) {
+    const auto result = lrc(arguments);
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_TRUE(result.out.empty());
+    EXPECT_NE(result.err.find("/no/such/"), std::string::npos) << result.err;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  }
+}
+
+TEST(Cli, InspectTellsSizesAndLayers) {
+  const Json j = json_of({"inspect", model});
+  EXPECT_EQ(j["architecture"], "llama");
+  EXPECT_EQ(j["hidden_size"], 64);
+  EXPECT_EQ(j["blocks"], 5);
+  EXPECT_EQ(j["heads"], 8);
+  EXPECT_EQ(j["kv_heads"], 4);
+  EXPECT_EQ(j["head_dim"], 8);
+  EXPECT_EQ(j["feed_forward"], 172);
+  EXPECT_EQ(j["vocabulary"], 512);
+  EXPECT_EQ(j["context"], 512);
+  EXPECT_EQ(j["tied_embeddings"], true);
+  EXPECT_EQ(j["chat_template"], false);
+  ASSERT_EQ(j["layers"].size(), 35u);
+  const Json& down = j["layers"][6];
+  EXPECT_EQ(down["name"], "model.layers.0.mlp.down_proj");
+  EXPECT_EQ(down["role"], "down_proj");
+  EXPECT_EQ(down["out_features"], 64);
+  EXPECT_EQ(down["in_features"], 172);
+  EXPECT_EQ(down["parameters"], 64 * 172);
+}
+
+TEST(Cli, TokensRoundTrip) {
+  const Json j = json_of({"tokenize", model, "--text", "Once upon a time"});
+  std::string ids;
+  for (const auto& id : j["ids"]) ids += (ids.empty() ? "" : ",") + std::to_string(id.get<int>());
+  EXPECT_EQ(j["pieces"].size(), j["ids"].size());
+  EXPECT_EQ(json_of({"detokenize", model, "--ids", ids})["text"], "Once upon a time");
+  EXPECT_EQ(lrc({"detokenize", model, "--ids", "1,9999"}).exit_code, 1);
+  EXPECT_EQ(lrc({"detokenize", model, "--ids", "1,x"}).exit_code, 1);
+}
+
+TEST(Cli, LogitsAgreeWithTheReferenceProgram) {
+  const TemporaryFolder folder;
+  const auto reference = read_file(data("stories260K/golden/story0_first16.logits.f32"));
+  const auto story = read_json_file(data("stories260K/golden/tinystories_0-39.json"));
+  const Json& first = story["docs"][0];
+  const Json& tokens = first["ids"];
+  std::string ids;
+  for (std::size_t i = 0; i < 16; ++i) ids += (i ? "," : "") + std::to_string(tokens[i].get<int>());
+  const std::string out = (folder.path() / "logits.safetensors").string();
+  json_of({"logits", model, "--ids", ids, "--all", "--out", out});
+  const MatrixF logits = SafetensorsFile::open(out).read_float("logits");
+  ASSERT_EQ(logits.rows(), 16u);
+  ASSERT_EQ(logits.columns(), 512u);
+  ASSERT_EQ(reference.size(), logits.size() * 4);
+  const auto* expected = reinterpret_cast<const float*>(reference.data());
+  for (std::size_t i = 0; i < logits.size(); ++i) ASSERT_NEAR(logits.data()[i], expected[i], 1e-3) << i;
+  json_of({"logits", model, "--ids", ids, "--out", out});
+  EXPECT_EQ(SafetensorsFile::open(out).read_float("logits").rows(), 1u);
+}
+
+TEST(Cli, QuantizeEvaluateCompareSpectrumChatExport) {
+  const TemporaryFolder folder;
+  const std::string text = corpus(folder), run = (folder.path() / "run").string(), plain = (folder.path() / "gptq").string();
+  auto arguments = quantize_arguments(text, run);
+  const Json manifest = json_of(arguments);
+  EXPECT_EQ(manifest["layers"].size(), 35u);
+  for (const auto& layer : manifest["layers"]) {
+    EXPECT_LE(layer["lower_bound"].get<double>(), layer["loss_regularized"].get<double>() * (1 + 1e-3)) << layer["name"];
+    EXPECT_GT(layer["bits_per_weight"].get<double>(), 4);
+    EXPECT_TRUE(layer.contains("held_out_loss"));
+  }
+  arguments = quantize_arguments(text, plain);
+  arguments.insert(arguments.end(), {"--method", "gptq"});
+  EXPECT_LT(json_of(arguments)["bits_per_weight"].get<double>(), manifest["bits_per_weight"].get<double>());
+
+  const Json ppl =
+      json_of({"perplexity", run, "--text", text, "--context", "128", "--windows", "3", "--reference", model, "--progress", "none"});
+  EXPECT_EQ(ppl["windows"], 3);
+  EXPECT_EQ(ppl["tokens"], 3 * 127);
+  EXPECT_NEAR(ppl["perplexity"].get<double>(), std::exp(ppl["nll"].get<double>()), 1e-6);
+  EXPECT_GT(ppl["kl"]["mean"].get<double>(), 0);
+  for (const char* key : {"median", "p90", "p95", "p99", "p999", "max"}) EXPECT_TRUE(ppl["kl"].contains(key));
+  EXPECT_GT(ppl["top1_agreement"].get<double>(), 0.3);
+  const Json same =
+      json_of({"perplexity", model, "--text", text, "--context", "128", "--windows", "1", "--reference", model, "--progress", "none"});
+  EXPECT_NEAR(same["kl"]["mean"].get<double>(), 0, 1e-9);
+  EXPECT_EQ(same["top1_agreement"], 1.0);
+
+  const Json comparison = json_of({"compare", run, plain});
+  ASSERT_EQ(comparison["runs"].size(), 2u);
+  bool method_differs = false;
+  for (const auto& d : comparison["differences"]) method_differs = method_differs || d["field"] == "method";
+  EXPECT_TRUE(method_differs);
+
+  const std::string svg = (folder.path() / "s.svg").string(), csv = (folder.path() / "s.csv").string();
+  const Json spectrum = json_of({"spectrum", run, "--layer", "*.0.mlp.down_proj", "--svg", svg, "--csv", csv});
+  ASSERT_EQ(spectrum["layers"].size(), 1u);
+  const Json& curves = spectrum["layers"][0];
+  EXPECT_EQ(curves["name"], "model.layers.0.mlp.down_proj");
+  EXPECT_GE(curves["achieved"]["rank"].get<int>(), 1);
+  EXPECT_EQ(curves["error_by_rank"].size(), curves["lower_bound_by_rank"].size());
+  for (std::size_t r = 0; r < curves["error_by_rank"].size(); ++r)
+    EXPECT_LE(curves["lower_bound_by_rank"][r].get<double>(), curves["error_by_rank"][r].get<double>() + 1e-9) << r;
+  EXPECT_EQ(read_file(svg).rfind("<svg", 0), 0u);
+  EXPECT_EQ(read_file(csv).rfind("layer,index,value", 0), 0u);
+  EXPECT_EQ(json_of({"spectrum", model, "--layer", "*.q_proj", "--of", "weight"})["layers"].size(), 5u);
+
+  const Json chat = json_of({"chat", model, "--against", run, "--prompt", "Once upon a time", "--max-tokens", "8", "--follow"});
+  EXPECT_EQ(chat["ids"].size(), 8u);
+  EXPECT_EQ(chat["kl"].size(), 8u);
+  EXPECT_GT(chat["tokens_per_second"].get<double>(), 0);
+  EXPECT_EQ(json_of({"chat", model, "--against", model, "--prompt", "Once", "--max-tokens", "4"})["against"]["text"],
+            json_of({"chat", model, "--prompt", "Once", "--max-tokens", "4"})["text"]);
+
+  const Json check = json_of({"export", run, "--to", "gguf", "--check-only"});
+  bool refused = false;
+  for (const auto& c : check["checks"]) refused = refused || c["status"] == "refused";
+  EXPECT_TRUE(refused) << "a run with the online rotation cannot go to llama.cpp";
+  EXPECT_EQ(lrc({"export", run, "--to", "gguf", "--out", (folder.path() / "out").string()}).exit_code, 1);
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "out" / "base.gguf"));
+
+  const Json bench = json_of({"bench", run, "--prompt-tokens", "16", "--generate-tokens", "4", "--repeat", "1"});
+  EXPECT_EQ(bench["prompt"][0]["tokens"], 16);
+  EXPECT_GT(bench["generate"][0]["tokens_per_second"].get<double>(), 0);
+  EXPECT_GT(bench["weights_bytes"].get<double>(), 0);
+}
+
+TEST(Cli, ExportForLlamaCppIsVerified) {
+  const TemporaryFolder folder;
+  const std::string text = corpus(folder), run = (folder.path() / "run").string(), out = (folder.path() / "out").string();
+  json_of({"quantize",
+           model,
+           "--out",
+           run,
+           "--recipe",
+           "LRC 10 %",
+           "--rotate",
+           "folded",
+           "--activation-bits",
+           "16",
+           "--calibration",
+           text,
+           "--calibration-tokens",
+           "1024",
+           "--calibration-context",
+           "128",
+           "--progress",
+           "none",
+           "--set",
+           "*.q_proj,*.k_proj,*.v_proj,*.o_proj,*.gate_proj,*.up_proj:group_size=32"});
+  const Json done = json_of({"export", run, "--to", "gguf", "--out", out, "--progress", "none"});
+  EXPECT_EQ(done["verified"], true);
+  ASSERT_EQ(done["files"].size(), 2u);
+  for (const auto& file : done["files"]) {
+    EXPECT_EQ(std::filesystem::file_size(file["path"].get<std::string>()), file["bytes"].get<std::uint64_t>());
+    EXPECT_EQ(file["sha256"].get<std::string>().size(), 64u);
+  }
+  EXPECT_NE(done["command"].get<std::string>().find("--lora"), std::string::npos);
+  // The written base is a model that this program reads.
+  EXPECT_EQ(json_of({"inspect", done["files"][0]["path"]})["blocks"], 5);
+}
+
+TEST(Cli, InterruptedRunContinuesToTheSameBytes) {
+  const TemporaryFolder folder;
+  const std::string text = corpus(folder);
+  const auto whole = folder.path() / "whole", broken = folder.path() / "broken";
+  json_of(quantize_arguments(text, whole.string()));
+  bool interrupted = false;
+  for (double after = 0.02; after < 2.0 && !interrupted; after *= 1.6) {
+    std::filesystem::remove_all(broken);
+    const auto result = run_program(LRC_PROGRAM, quantize_arguments(text, broken.string()), after);
+    interrupted = result.exit_code == 130;
+    if (!interrupted) EXPECT_EQ(result.exit_code, 0) << result.err;
+  }
+  if (interrupted) {
+    json_of(quantize_arguments(text, broken.string()));
+  }
+  EXPECT_EQ(layer_bytes(whole), layer_bytes(broken));
+  // Another recipe in the same folder is refused, and nothing is touched.
+  auto other = quantize_arguments(text, whole.string());
+  other.insert(other.end(), {"--rank", "3"});
+  const auto before = layer_bytes(whole);
+  const auto refused = lrc(other);
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.err.find("rank"), std::string::npos) << refused.err;
+  EXPECT_EQ(layer_bytes(whole), before);
+}
+
+TEST(Cli, SolveReproducesTheGoldenCodes) {
+  const TemporaryFolder folder;
+  const auto golden = SafetensorsFile::open(data("solvers/case_tall.safetensors"));
+  const auto facts = read_json_file(data("solvers/case_tall.json"));
+  const std::string out = (folder.path() / "out.safetensors").string();
+  const Json j = json_of(
+      {"solve", data("solvers/case_tall.safetensors").string(), "--method", "lrc", "--rank", "3", "--iterations", "1", "--out", out});
+  const auto solved = SafetensorsFile::open(out);
+  const auto codes = solved.raw<std::int8_t>("codes"), expected = golden.raw<std::int8_t>("lrc.k3.T1.codes");
+  EXPECT_TRUE(std::equal(codes.begin(), codes.end(), expected.begin(), expected.end()));
+  const MatrixD uv = solved.read_double("correction"), expected_uv = golden.read_double("lrc.k3.T1.uv");
+  double largest = 0;
+  for (const double v : expected_uv.flat()) largest = std::max(largest, std::abs(v));
+  for (std::size_t i = 0; i < uv.size(); ++i) ASSERT_NEAR(uv.data()[i], expected_uv.data()[i], 1e-6 * largest);
+  const auto& scalars = facts["scalars"]["lrc.k3.T1"];
+  EXPECT_NEAR(j["loss"].get<double>() / scalars["loss"].get<double>(), 1, 1e-8);
+  EXPECT_NEAR(j["loss_regularized"].get<double>() / scalars["damped_loss"].get<double>(), 1, 1e-8);
+  EXPECT_NEAR(j["lower_bound"].get<double>() / scalars["lower_bound"].get<double>(), 1, 1e-8);
+  EXPECT_EQ(lrc({"solve", data("solvers/case_tall.safetensors").string(), "--rank", "33", "--out", out}).exit_code, 1)
+      << "above min(out, in)";
+  const auto unknown = lrc({"solve", data("solvers/case_tall.safetensors").string(), "--method", "magic", "--out", out});
+  EXPECT_EQ(unknown.exit_code, 1);
+  EXPECT_NE(unknown.err.find("lrc"), std::string::npos) << "names the methods that exist";
+}
+
+TEST(Cli, DevicesListsTheCpuFirst) {
+  const Json j = json_of({"devices"});
+  ASSERT_GE(j["devices"].size(), 1u);
+  EXPECT_EQ(j["devices"][0]["id"], "cpu");
+  EXPECT_EQ(j["devices"][0]["usable"], true);
+}
+
+TEST(Cli, WhatThisVersionLacksIsRefusedByName) {
+  const TemporaryFolder folder;
+  const std::string out = (folder.path() / "run").string();
+  for (const auto& flags : std::vector<std::vector<std::string>>{
+           {"--kv-bits", "4"}, {"--weight-asymmetric"}, {"--factors", "int8"}, {"--stream", "propagated"}}) {
+    std::vector<std::string> arguments = {"quantize", model, "--out", out};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    const auto result = lrc(arguments);
+    EXPECT_EQ(result.exit_code, 1) << flags[0];
+    EXPECT_NE(result.err.find("not in this version"), std::string::npos) << result.err;
+    EXPECT_FALSE(std::filesystem::exists(out));
+  }
+}
+
+}  // namespace
+}  // namespace lrc::test
