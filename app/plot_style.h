@@ -13,21 +13,21 @@ struct Colours {
   QColor a_fill, a_text, b_fill, b_text, ok, warn, bad, ok_ground, warn_ground, bad_ground, override_mark, pending_mark, codes, scales;
 };
 bool is_dark();
-void set_dark(bool dark);        ///< applies palette and style sheet to the application
-const Colours& colours();        ///< of the theme in force
+void set_dark(bool dark);            ///< applies palette and style sheet to the application
+const Colours& colours();            ///< of the theme in force
 void style_plot(QCustomPlot& plot);  ///< background, axes, grid, fonts; call again when the theme changes
 
-QColor viridis(double t);        ///< 0…1
+QColor viridis(double t);  ///< 0…1
 
 // Numbers as people read them (window.md 13).
-QString format_error(double relative);   ///< 0.0892 → "8.92" (per cent)
-QString format_kl(double nats);          ///< 3 significant
-QString format_perplexity(double value); ///< 2 decimals
+QString format_error(double relative);    ///< 0.0892 → "8.92" (per cent)
+QString format_kl(double nats);           ///< 3 significant
+QString format_perplexity(double value);  ///< 2 decimals
 QString format_bits(double bits_per_weight);
-QString format_megabytes(quint64 bytes); ///< "144.3 MB"
-QString format_gibibytes(quint64 bytes); ///< "1.4 GiB"
-QString format_duration(double seconds); ///< "0.24 s", "1:49"
-QString format_count(qulonglong count);  ///< thin spaces from 10 000
+QString format_megabytes(quint64 bytes);        ///< "144.3 MB"
+QString format_gibibytes(quint64 bytes);        ///< "1.4 GiB"
+QString format_duration(double seconds);        ///< "0.24 s", "1:49"
+QString format_count(qulonglong count);         ///< thin spaces from 10 000
 QString format_change(double ratio_minus_one);  ///< "−17.8 %"
 
 }  // namespace lrc::app
