@@ -23,7 +23,7 @@ using SiteObserver = std::function<void(const Site& site, const float* x, std::s
 struct BranchControl {
   bool bypass = false;
   std::size_t components = SIZE_MAX;
-  std::vector<bool> muted_attention, muted_mlp;  ///< by block; empty = none
+  std::vector<bool> muted_attention = {}, muted_mlp = {};  ///< by block; empty = none
   bool operator==(const BranchControl&) const = default;
 };
 
