@@ -169,7 +169,7 @@ Override parse_override(const std::string& text) {
     throw Error(ErrorKind::bad_input, "--set \"" + text + "\" is not PATTERN:field=value,…, for example '*.down_proj:rank=15%'.");
   Override rule;
   rule.pattern = text.substr(0, colon);
-  std::istringstream list(text.substr(colon + 1));
+  std::istringstream list(text.substr(colon + 1) + ",");
   for (std::string part; std::getline(list, part, ',');) {
     const auto equals = part.find('=');
     if (equals == std::string::npos || equals == 0)

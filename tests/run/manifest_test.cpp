@@ -14,12 +14,14 @@ using test::contains;
 using test::sentence_of;
 
 Manifest some_manifest() {
+  LayerScheme skipped;
+  skipped.skipped = true;
   Manifest m;
   m.program_version = "0.1.0";
   m.model_path = "/models/m.gguf";
   m.model_sha256 = std::string(64, 'a');
   m.model_name = "m";
-  m.effective = {{"a.q_proj", LayerScheme{}}, {"a.k_proj", LayerScheme{.skipped = true}}};
+  m.effective = {{"a.q_proj", LayerScheme{}}, {"a.k_proj", skipped}};
   m.calibration_path = "/texts/t.txt";
   m.calibration_sha256 = std::string(64, 'b');
   m.calibration_tokens = 2048;
