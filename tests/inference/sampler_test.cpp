@@ -1,0 +1,88 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "base/error.h"
+#include "inference/generate.h"
+
+namespace lrc::test {
+namespace {
+
+/// Probabilities 0.4, 0.3, 0.2, 0.1 of ids 2, 0, 3, 1.
+const std::vector<float> logits = {std::log(3.0f), std::log(1.0f), std::log(4.0f), std::log(2.0f)};
+
+std::map<TokenId, double> shares(const Sampling& sampling, std::size_t draws = 20000) {
+  Sampler sampler(sampling);
+  std::map<TokenId, double> result;
+  for (std::size_t i = 0; i < draws; ++i) result[sampler.pick(logits.data(), logits.size())] += 1.0 / double(draws);
+  return result;
+}
+
+TEST(Sampler, GreedyTakesTheLowestIdOfATie) {
+  Sampler sampler({});
+  const float tie[] = {1.0f, 5.0f, 5.0f, -std::numeric_limits<float>::infinity()};
+  EXPECT_EQ(sampler.pick(tie, 4), 1);
+  Sampler one({.temperature = 2.0f, .top_k = 1});
+  EXPECT_EQ(one.pick(tie, 4), 1);
+}
+
+TEST(Sampler, DrawsByProbability) {
+  const auto plain = shares({.temperature = 1.0f, .seed = 5});
+  EXPECT_NEAR(plain.at(2), 0.4, 0.015);
+  EXPECT_NEAR(plain.at(0), 0.3, 0.015);
+  EXPECT_NEAR(plain.at(3), 0.2, 0.015);
+  EXPECT_NEAR(plain.at(1), 0.1, 0.015);
+  // Temperature ½ squares the probabilities: 16, 9, 4, 1 of 30.
+  const auto cold = shares({.temperature = 0.5f, .seed = 5});
+  EXPECT_NEAR(cold.at(2), 16.0 / 30, 0.015);
+  EXPECT_NEAR(cold.at(1), 1.0 / 30, 0.01);
+}
+
+TEST(Sampler, TopK) {
+  const auto two = shares({.temperature = 1.0f, .top_k = 2, .seed = 1});
+  EXPECT_EQ(two.size(), 2u);
+  EXPECT_NEAR(two.at(2), 4.0 / 7, 0.02);
+  EXPECT_NEAR(two.at(0), 3.0 / 7, 0.02);
+  EXPECT_EQ(shares({.temperature = 1.0f, .top_k = 100}).size(), 4u);
+}
+
+TEST(Sampler, TopP) {
+  // The fewest that reach the share: 0.4 alone is not 0.65, 0.4 and 0.3 are.
+  const auto some = shares({.temperature = 1.0f, .top_p = 0.65f, .seed = 1});
+  EXPECT_EQ(some.size(), 2u);
+  EXPECT_TRUE(some.count(2) && some.count(0));
+  EXPECT_EQ(shares({.temperature = 1.0f, .top_p = 0.85f}).size(), 3u);
+  EXPECT_EQ(shares({.temperature = 1.0f, .top_p = 1e-6f}).size(), 1u) << "one is always left";
+  EXPECT_EQ(shares({.temperature = 1.0f, .top_k = 3, .top_p = 0.99f}).size(), 3u);
+}
+
+TEST(Sampler, TheSeedDecides) {
+  const auto draw = [](std::uint64_t seed) {
+    Sampler sampler({.temperature = 1.0f, .seed = seed});
+    std::vector<TokenId> ids;
+    for (int i = 0; i < 50; ++i) ids.push_back(sampler.pick(logits.data(), logits.size()));
+    return ids;
+  };
+  EXPECT_EQ(draw(7), draw(7));
+  EXPECT_NE(draw(7), draw(8));
+  // The very draws, so that another machine or a later version gives the same text.
+  const auto first = draw(0);
+  EXPECT_THAT(std::vector<TokenId>(first.begin(), first.begin() + 8), testing::ElementsAre(1, 0, 2, 1, 2, 0, 3, 0));
+}
+
+TEST(Sampler, RefusesWhatIsNoSampling) {
+  EXPECT_THROW(Sampler({.temperature = -1.0f}), Error);
+  EXPECT_THROW(Sampler({.temperature = std::nanf("")}), Error);
+  EXPECT_THROW(Sampler({.top_p = 0.0f}), Error);
+  EXPECT_THROW(Sampler({.top_p = 1.5f}), Error);
+  const float none[] = {0.0f, std::nanf(""), 1.0f};
+  Sampler sampler({.temperature = 1.0f});
+  EXPECT_THROW(sampler.pick(none, 3), Error);
+}
+
+}  // namespace
+}  // namespace lrc::test

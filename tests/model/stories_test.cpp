@@ -1,0 +1,159 @@
+// stories260K: an independent C program's numbers, and the CPU's instruction sets beside the scalar definition.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "base/files.h"
+#include "evaluation/evaluation.h"
+#include "support/test_data.h"
+#include "support/tiny_model.h"
+
+namespace lrc::test {
+namespace {
+
+struct Story {
+  std::vector<TokenId> ids;
+  double nll = 0;
+  std::size_t scored = 0;
+};
+
+std::vector<Story> stories() {
+  std::vector<Story> result;
+  const Json file = read_json_file(data("stories260K/golden/tinystories_0-39.json"));
+  for (const Json& story : file.at("docs")) {
+    result.push_back(
+        {story.at("ids").get<std::vector<TokenId>>(), story.at("nll_mean").get<double>(), story.at("scored").get<std::size_t>()});
+  }
+  return result;
+}
+
+/// The text as windows of 128 tokens.
+TokenWindows story_windows(std::size_t count) {
+  std::vector<TokenId> ids;
+  for (const Story& story : stories()) ids.insert(ids.end(), story.ids.begin(), story.ids.end());
+  return cut_windows(ids, 128, count, "the stories");
+}
+
+class Stories : public testing::TestWithParam<const char*> {
+ protected:
+  Stories() : weights_(load_weights(*Model::open(data("stories260K") / GetParam()))) {}
+  ModelWeights weights_;
+};
+
+TEST_P(Stories, LogLikelihoods) {
+  Transformer transformer = on_cpu(weights_);
+  // The f16 file rounds the weights that the numbers were made with.
+  const double tolerance = std::string(GetParam()).find("f16") == std::string::npos ? 1e-5 : 2e-3;
+  double sum = 0;
+  std::size_t scored = 0;
+  for (const Story& story : stories()) {
+    const MatrixF logits = all_logits(transformer, story.ids);
+    double nll = 0;
+    for (std::size_t i = 0; i + 1 < story.ids.size(); ++i)
+      nll -= log_probability(logits.row(i), logits.columns(), std::size_t(story.ids[i + 1]));
+    ASSERT_EQ(story.scored, story.ids.size() - 1);
+    EXPECT_NEAR(nll / double(story.scored), story.nll, tolerance);
+    sum += nll;
+    scored += story.scored;
+  }
+  EXPECT_NEAR(std::exp(sum / double(scored)), 3.694655, 4 * tolerance);
+}
+
+TEST_P(Stories, FirstLogits) {
+  if (std::string(GetParam()).find("f16") != std::string::npos) return;
+  const std::string bytes = read_file(data("stories260K/golden/story0_first16.logits.f32"));
+  MatrixF expected(16, 512);
+  ASSERT_EQ(bytes.size(), expected.size() * sizeof(float));
+  std::memcpy(expected.data(), bytes.data(), bytes.size());
+  const auto first = stories().front();
+  Transformer transformer = on_cpu(weights_);
+  EXPECT_LE(largest_difference(all_logits(transformer, std::span(first.ids).first(16)), expected), 1e-4);
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, Stories, testing::Values("stories260K-f32.gguf", "stories260K-f16.gguf", "hf"));
+
+/// Each instruction set beside the scalar kernels, on the model with RTN weights and random small pairs.
+class InstructionSets : public testing::TestWithParam<InstructionSet> {
+ protected:
+  void SetUp() override {
+    if (!cpu_has(GetParam())) GTEST_SKIP() << "this processor lacks the instruction set";
+  }
+  static ModelWeights model(const ActivationScheme& activation) {
+    ModelWeights weights = load_weights(*Model::open(data("stories260K/stories260K-f32.gguf")));
+    rotate_weights(weights, {true, true, true, 1});
+    ModelWeights result = quantized(weights, {.bits = 4}, activation, 4);
+    // Small enough to leave the model one that speaks.
+    for (BlockWeights& block : result.blocks) {
+      for (LinearWeights& linear : block.linears) {
+        for (float& value : linear.pair.u.flat()) value *= 0.05f;
+      }
+    }
+    return result;
+  }
+};
+
+TEST_P(InstructionSets, EveryBlockFedWithTheScalarInput) {
+  const ModelWeights weights = model({.bits = 4});
+  Transformer scalar = on_cpu(weights, InstructionSet::scalar), other = on_cpu(weights, GetParam());
+  const auto ids = story_windows(1).windows.front();
+  const std::size_t width = weights.config.hidden_size;
+  const Buffer hidden = scalar.embed(ids);
+  MatrixF state(ids.size(), width), expected = state, given = state;
+  for (std::size_t b = 0; b < weights.config.blocks; ++b) {
+    scalar.backend().download(hidden, 0, std::as_writable_bytes(state.flat()));
+    const Buffer fed = other.backend().allocate(state.size() * sizeof(float));
+    other.backend().upload(fed, 0, std::as_bytes(std::span(state.flat())));
+    scalar.run_block(b, hidden, ids.size());
+    other.run_block(b, fed, ids.size());
+    scalar.backend().download(hidden, 0, std::as_writable_bytes(expected.flat()));
+    other.backend().download(fed, 0, std::as_writable_bytes(given.flat()));
+    // A code on the edge may flip and move a row by one step of its scale; nearly all rows agree to rounding.
+    std::size_t tight = 0;
+    double worst = 0;
+    for (std::size_t t = 0; t < ids.size(); ++t) {
+      double difference = 0, norm = 0;
+      for (std::size_t c = 0; c < width; ++c) {
+        difference += std::pow(double(expected(t, c)) - double(given(t, c)), 2);
+        norm += std::pow(double(expected(t, c)), 2);
+      }
+      const double relative = std::sqrt(difference / norm);
+      tight += relative < 1e-5;
+      worst = std::max(worst, relative);
+    }
+    EXPECT_GE(tight, ids.size() * 8 / 10) << "block " << b;
+    EXPECT_LE(worst, 0.2) << "block " << b;
+  }
+}
+
+TEST_P(InstructionSets, StatisticsOfTheWholeModelAtFourBitActivations) {
+  const ModelWeights weights = model({.bits = 4});
+  ModelWeights nudged = weights;
+  for (float& value : nudged.embedding.flat()) value *= 1.0f + 2e-7f;
+  const TokenWindows windows = story_windows(40);
+  Progress progress;
+  Transformer scalar = on_cpu(weights, InstructionSet::scalar), other = on_cpu(weights, GetParam()),
+              self = on_cpu(nudged, InstructionSet::scalar);
+  const Evaluation by_set = evaluate(other, &scalar, windows, progress, {});
+  const Evaluation by_itself = evaluate(self, &scalar, windows, progress, {});
+  EXPECT_NEAR(by_set.perplexity / *by_set.reference_perplexity, 1.0, 0.01);
+  EXPECT_LE(by_set.kl->mean, 2 * by_itself.kl->mean);
+  EXPECT_LT(*by_set.reference_perplexity, 100) << "a model that still predicts, or the comparison says little";
+}
+
+TEST_P(InstructionSets, TheSameGreedyTextWithSixteenBitActivations) {
+  const ModelWeights weights = model({.bits = 16});
+  Transformer scalar = on_cpu(weights, InstructionSet::scalar), other = on_cpu(weights, GetParam());
+  for (const std::size_t story : {0u, 5u}) {
+    std::vector<TokenId> prompt = stories()[story].ids;
+    prompt.resize(8);
+    EXPECT_EQ(greedy(other, prompt, 64), greedy(scalar, prompt, 64));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cpu, InstructionSets, testing::Values(InstructionSet::avx2, InstructionSet::avx512_vnni),
+                         [](const auto& item) { return item.param == InstructionSet::avx2 ? "avx2" : "avx512"; });
+
+}  // namespace
+}  // namespace lrc::test
