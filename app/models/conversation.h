@@ -1,0 +1,44 @@
+#pragma once
+// A conversation with two models at once: one prompt a turn, two answers. Data only; what computes it is panels/chat_worker.
+#include <QString>
+#include <array>
+#include <optional>
+#include <vector>
+
+#include "inference/generate.h"
+#include "model/model.h"
+
+namespace lrc::app {
+
+enum class ChatMode { free, b_follows_a };
+/// How messages become a prompt: the model's own template, plain ChatML, or no template (the text is continued as it stands).
+enum class PromptForm { own, plain, none };
+
+struct ChatAnswer {
+  QString text;  ///< as it streams in
+  std::vector<TokenId> ids;
+  std::vector<TokenComparison> compared;  ///< one a token, when B followed A
+  double seconds = 0, tokens_per_second = 0, first_token_s = 0;
+  bool streaming = false, finished = false;
+  QString ending;  ///< "end of turn", "stopped", "forced", or a sentence that says what failed
+};
+struct ChatTurn {
+  QString prompt;
+  std::array<ChatAnswer, 2> answers;  ///< A, B
+};
+
+/// The tokens up to where side `side` answers turn `turn`. Throws Error (template, tokenizer).
+std::vector<TokenId> prompt_tokens(const Model& model, PromptForm form, const std::vector<ChatTurn>& turns, std::size_t turn, int side);
+/// Own template if there is one that renders, else none; `problem` gets the sentence when the own one is broken.
+PromptForm usable_form(const Model& model, QString& problem);
+
+struct DivergenceSummary {
+  double mean = 0, p95 = 0, maximum = 0, same_top = 0;
+};
+std::optional<DivergenceSummary> summarise(const std::vector<TokenComparison>& compared);
+bool same_top(const TokenComparison& token);
+QString ending_text(StopReason reason);
+/// The characters of each token of an answer, so that together they are the answer's text.
+std::vector<QString> token_texts(const Tokenizer& tokenizer, const std::vector<TokenId>& ids);
+
+}  // namespace lrc::app

@@ -1,0 +1,57 @@
+#pragma once
+// Runs a conversation on the chat lane: loads the two sides when they are first needed, streams tokens to the window, scores
+// one model's answer with the other. Everything below `Sessions` is touched by the lane's thread alone.
+#include <QObject>
+#include <memory>
+#include <stop_token>
+
+#include "models/conversation.h"
+#include "workspace.h"
+
+namespace lrc::app {
+
+class ChatWorker : public QObject {
+  Q_OBJECT
+ public:
+  struct Job {
+    std::vector<ChatTurn> turns;  ///< history; the last turn is answered
+    ChatMode mode = ChatMode::free;
+    PromptForm form = PromptForm::own;
+    Sampling sampling;
+    std::size_t max_tokens = 128;
+    BranchControl branch;  ///< of B
+    std::array<Slot, 2> sides;
+    std::array<std::string, 2> devices;
+    bool rescore = false;  ///< only compares the last answer of A again
+  };
+
+  explicit ChatWorker(Workspace& workspace, QObject* parent);
+  ~ChatWorker() override;
+  void start(Job job);  ///< ends what is under way first
+  void stop();          ///< within a token; what was said stays
+  bool busy() const { return busy_; }
+  void forgetSessions();  ///< frees loaded weights (another model was opened)
+
+ signals:
+  void loading(int side);
+  void loaded(int side, qulonglong bytes);
+  void tokenArrived(int side, int id, const QString& text);
+  void answered(int side, const lrc::app::ChatAnswer& answer);
+  void compared(const std::vector<lrc::TokenComparison>& tokens, double seconds);
+  /// The device of a side stopped working; the job goes on with the CPU.
+  void deviceLost(int side, const QString& sentence);
+  void failed(const QString& sentence);
+  void finished();
+
+ private:
+  struct Sessions;
+  struct Run;
+  void submit(std::shared_ptr<const Job> job);
+  Workspace& workspace_;
+  std::shared_ptr<Sessions> sessions_;
+  std::shared_ptr<std::stop_source> stop_;
+  quint64 generation_ = 0;
+  bool busy_ = false;
+};
+
+}  // namespace lrc::app
