@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "models/draft_edits.h"
-#include "rotation/hadamard.h"
 #include "workspace_parts.h"
 
 namespace lrc::app {
@@ -114,10 +113,7 @@ void Workspace::takeModel(std::shared_ptr<const Model> model, const QString& ope
     log(LogLevel::warning, QString::fromUtf8(error.what()));
   }
   // A width without a Hadamard order cannot be rotated; the draft starts with something that can run.
-  const auto& config = model_->config();
-  if (recipe.rotation.r1 && !find_hadamard(config.hidden_size)) recipe.rotation.r1 = false;
-  if (recipe.rotation.r2 && !find_hadamard(config.head_dim)) recipe.rotation.r2 = false;
-  if (recipe.rotation.r4 && !find_hadamard(config.feed_forward)) recipe.rotation.r4 = false;
+  recipe = fitted_to(recipe, *model_);
   draft_ = recipe;
   parts.schemes_known = parts.inherited_known = false;
   parts.problem.reset();

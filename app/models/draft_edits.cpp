@@ -6,6 +6,7 @@
 #include <map>
 
 #include "correction/solve.h"
+#include "rotation/hadamard.h"
 
 namespace lrc::app {
 
@@ -169,6 +170,15 @@ std::optional<Override> own_settings(const Recipe& recipe, const std::string& la
   const auto found = own.find(layer);
   if (found == own.end() || changes_nothing(found->second)) return std::nullopt;
   return found->second;
+}
+
+Recipe fitted_to(const Recipe& recipe, const Model& model) {
+  Recipe fitted = recipe;
+  const ModelConfig& config = model.config();
+  if (fitted.rotation.r1 && !find_hadamard(config.hidden_size)) fitted.rotation.r1 = false;
+  if (fitted.rotation.r2 && !find_hadamard(config.head_dim)) fitted.rotation.r2 = false;
+  if (fitted.rotation.r4 && !find_hadamard(config.feed_forward)) fitted.rotation.r4 = false;
+  return fitted;
 }
 
 std::string short_name(const LayerInfo& layer) { return std::to_string(layer.block) + "." + std::string(name(layer.role)); }

@@ -33,6 +33,9 @@ Recipe without_own_settings(const Recipe& recipe, const Model& model, const std:
 /// The layer's own settings, if it has any.
 std::optional<Override> own_settings(const Recipe& recipe, const std::string& layer);
 
+/// The recipe with rotations left out for whose widths this model has no Hadamard order.
+Recipe fitted_to(const Recipe& recipe, const Model& model);
+
 /// "12.down_proj"
 std::string short_name(const LayerInfo& layer);
 /// "1.down_proj" for one, "3 layers" for several.

@@ -1,0 +1,97 @@
+#pragma once
+// The fields of the recipe in their sections. One set of widgets serves both scopes: the whole model (edits the recipe's own
+// values) and the selected layers (edits their overrides; what they inherit stands dim).
+#include <QWidget>
+#include <functional>
+#include <vector>
+
+#include "run/recipe.h"
+
+class QCheckBox;
+class QComboBox;
+class QDoubleSpinBox;
+class QGridLayout;
+class QLabel;
+class QLineEdit;
+class QSlider;
+class QSpinBox;
+class QToolButton;
+class QVBoxLayout;
+
+namespace lrc::app {
+
+class ElidedLabel;
+class FoldingSection;
+class Workspace;
+
+/// Exclusive numbers in one frame; none is checked when the value is mixed or not among them.
+class NumberBar : public QWidget {
+  Q_OBJECT
+ public:
+  NumberBar(const QString& accessible_name, const std::vector<int>& numbers, QWidget* parent);
+  void setValue(int value);  ///< −1: none
+
+ signals:
+  void chosen(int value);
+
+ private:
+  std::vector<std::pair<int, QToolButton*>> buttons_;
+};
+
+class RecipeFields : public QWidget {
+  Q_OBJECT
+ public:
+  RecipeFields(Workspace& workspace, QWidget* parent);
+  void setSelectionScope(bool selection);
+  bool selectionScope() const { return selection_scope_; }
+  void refresh();
+
+ private:
+  /// A label with the mark of an override, an editor, and ↺ where the selection has its own value.
+  struct Row {
+    QWidget* holder = nullptr;
+    QWidget* mark = nullptr;
+    QLabel* label = nullptr;
+    QWidget* editor = nullptr;
+    QToolButton* reset = nullptr;
+    bool selection_too = false;
+    std::function<bool(const Override&)> overridden;
+    std::function<void(Override&)> forget;
+  };
+  Row& add_row(FoldingSection* section, const QString& label, QWidget* editor, std::function<bool(const Override&)> overridden = {},
+               std::function<void(Override&)> forget = {});
+  FoldingSection* add_section(const QString& title, bool open);
+  void make_method();
+  void make_weights();
+  void make_activations();
+  void make_rotation();
+  void make_correction();
+  void make_calibration();
+
+  void edit(const QString& what, const std::function<void(Recipe&)>& model_wide, const std::function<void(Override&)>& own = {},
+            int merge_id = -1);
+  void show_rows();
+  void show_values();
+  void show_summaries();
+  void show_groups();
+  void take_rank_text();
+  void choose_text();
+
+  Workspace& workspace_;
+  QVBoxLayout* column_;
+  bool selection_scope_ = false, showing_ = false;
+  int drag_ = 0;
+  std::vector<std::unique_ptr<Row>> rows_;
+  FoldingSection *method_section_ = nullptr, *weights_section_ = nullptr, *activations_section_ = nullptr, *rotation_section_ = nullptr,
+                 *correction_section_ = nullptr, *calibration_section_ = nullptr;
+  QComboBox *method_ = nullptr, *group_ = nullptr, *weight_clip_ = nullptr, *act_group_ = nullptr, *rank_rule_ = nullptr;
+  QSpinBox *passes_ = nullptr, *seed_ = nullptr, *tokens_ = nullptr, *context_ = nullptr, *held_out_ = nullptr;
+  QCheckBox *deflate_ = nullptr, *r1_ = nullptr, *r2_ = nullptr, *r4_ = nullptr, *skip_ = nullptr;
+  NumberBar *weight_bits_ = nullptr, *act_bits_ = nullptr;
+  QSlider *act_clip_slider_ = nullptr, *rank_slider_ = nullptr;
+  QDoubleSpinBox* act_clip_ = nullptr;
+  QLineEdit *rank_ = nullptr, *damping_ = nullptr, *gptq_damping_ = nullptr;
+  ElidedLabel *rank_note_ = nullptr, *rank_problem_ = nullptr, *group_note_ = nullptr, *rotation_note_ = nullptr, *text_ = nullptr;
+};
+
+}  // namespace lrc::app
