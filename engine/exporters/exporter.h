@@ -20,8 +20,8 @@ std::string_view name(CheckStatus status);  ///< "ok", "warning", "refused"
 struct Check {
   std::string name;  ///< "online-rotation"; keeps its meaning for scripts
   CheckStatus status = CheckStatus::ok;
-  std::string why;   ///< one sentence of consequence, with a number
-  std::string fix;   ///< what to do; empty if nothing is needed
+  std::string why;     ///< one sentence of consequence, with a number
+  std::string fix;     ///< what to do; empty if nothing is needed
   std::string fix_id;  ///< "solve-without-r4": what the window can queue; empty if none
 };
 
@@ -35,8 +35,8 @@ struct ExportSource {
 };
 
 struct ExportOptions {
-  std::string base_type = "q4_0";   ///< or "q4_1"
-  std::size_t pad_rank_to = 64;     ///< llama.cpp is several times slower at other ranks; 1 = as solved
+  std::string base_type = "q4_0";  ///< or "q4_1"
+  std::size_t pad_rank_to = 64;    ///< llama.cpp is several times slower at other ranks; 1 = as solved
 };
 
 struct ExportedFile {
@@ -47,9 +47,9 @@ struct ExportedFile {
 struct ExportResult {
   std::vector<ExportedFile> files;
   std::vector<Check> checks;
-  bool verified = false;              ///< everything read back and compared bit for bit
+  bool verified = false;                    ///< everything read back and compared bit for bit
   std::vector<std::string> verified_facts;  ///< "210 of 210 matrices: codes and scales equal"
-  std::string command;                ///< that loads them
+  std::string command;                      ///< that loads them
 };
 /// What the target computes beside what we compute: shown so that no arithmetic changes silently.
 struct ArithmeticRow {

@@ -74,6 +74,8 @@ class GgufWriter {
   /// The bytes are made when their turn to be written comes, so that a large file needs no memory of its size.
   void add(std::string name, DType dtype, std::vector<std::size_t> shape, std::function<std::vector<std::byte>()> make);
   std::uint64_t file_bytes() const;  ///< what write() will write, to the byte
+  std::size_t tensor_count() const { return tensors_.size(); }
+  bool empty() const { return tensors_.empty(); }  ///< no tensors
   void write(const std::filesystem::path& file) const;
 
  private:

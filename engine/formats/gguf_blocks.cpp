@@ -16,7 +16,8 @@ using Bytes = std::uint8_t*;
 void put_half(Bytes p, float value) {
   const std::uint16_t bits = float_to_half(value);
   if ((bits & 0x7c00) == 0x7c00)
-    throw Error(ErrorKind::numerical, "A weight is too large for a block scale in float16; keep this tensor in F16 or F32.");
+    throw Error(ErrorKind::numerical,
+                "A weight, or the scale of a block of weights, is beyond the range of float16 (65504); keep this tensor in F32.");
   std::memcpy(p, &bits, 2);
 }
 
@@ -103,11 +104,9 @@ void encode_block(DType type, const float* x, Bytes p) {
     case DType::f32:
       std::memcpy(p, x, 4);
       return;
-    case DType::f16: {
-      const auto bits = float_to_half(*x);
-      std::memcpy(p, &bits, 2);
+    case DType::f16:
+      put_half(p, *x);
       return;
-    }
     case DType::bf16: {
       const auto bits = float_to_bfloat16(*x);
       std::memcpy(p, &bits, 2);

@@ -1,0 +1,153 @@
+#include "exporters/gguf_exporter.h"
+
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "exporters/gguf_parts.h"
+#include "exporters/gguf_preflight.h"
+
+namespace lrc {
+namespace {
+
+using namespace gguf_export;
+
+/// The run's name as a part of a file name.
+std::string file_stem(const ExportSource& source) {
+  std::string stem;
+  for (const char c : source.run_name.empty() ? source.model.display_name() : source.run_name) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_';
+    if (plain)
+      stem += c;
+    else if (!stem.empty() && stem.back() != '-')
+      stem += '-';
+  }
+  while (!stem.empty() && (stem.back() == '-' || stem.back() == '.')) stem.pop_back();
+  while (!stem.empty() && stem.front() == '.') stem.erase(0, 1);
+  return stem.empty() ? "model" : stem;
+}
+
+/// A path as a shell takes it.
+std::string shell_word(const std::filesystem::path& path) {
+  const auto text = path.string();
+  if (text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+=:,@") == std::string::npos) return text;
+  std::string word = "'";
+  for (const char c : text) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return word + "'";
+}
+
+/// A file under a temporary name until it is proven; removed unless it was given a name.
+class PendingFile {
+ public:
+  explicit PendingFile(std::filesystem::path path) : path_(std::move(path)) {
+    temporary_ = path_;
+    temporary_ += ".partial." + std::to_string(::getpid());
+  }
+  ~PendingFile() {
+    std::error_code code;
+    std::filesystem::remove(temporary_, code);
+  }
+  PendingFile(const PendingFile&) = delete;
+  PendingFile& operator=(const PendingFile&) = delete;
+
+  const std::filesystem::path& temporary() const { return temporary_; }
+  const std::filesystem::path& path() const { return path_; }
+  void name_it() { rename_to(path_); }
+  /// Kept for who wants to look, under a name that nobody takes for the result.
+  std::filesystem::path mark_unverified() {
+    auto path = path_;
+    path += ".unverified";
+    rename_to(path);
+    return path;
+  }
+
+ private:
+  void rename_to(const std::filesystem::path& path) {
+    std::error_code code;
+    std::filesystem::rename(temporary_, path, code);
+    if (code) throw Error(ErrorKind::io, path.string() + " cannot be given its name: " + code.message() + ".");
+  }
+  std::filesystem::path path_, temporary_;
+};
+
+void prepare_folder(const std::filesystem::path& folder, std::uint64_t bytes) {
+  std::error_code code;
+  std::filesystem::create_directories(folder, code);
+  if (code) throw Error(ErrorKind::io, "The folder " + folder.string() + " cannot be made: " + code.message() + ".");
+  const auto space = std::filesystem::space(folder, code);
+  if (!code && space.available < bytes)
+    throw Error(ErrorKind::io, "The disk of " + folder.string() + " has " + std::to_string(space.available / 1000000) +
+                                   " MB left, and the export needs " + std::to_string(bytes / 1000000 + 1) +
+                                   " MB; free some space or take another folder.");
+}
+
+std::uint64_t forecast_bytes(const ExportSource& source, const ExportOptions& options) {
+  const auto adapter = adapter_file(source, options, {});
+  const auto base = base_file(source, options, {}).file_bytes();
+  return adapter.empty() ? base : base + adapter.file_bytes();
+}
+
+using Verify = std::vector<std::string> (*)(const std::filesystem::path&, const ExportSource&, const ExportOptions&, const OnTensor&);
+
+void prove(PendingFile& file, Verify verify, const ExportSource& source, const ExportOptions& options, const OnTensor& on_tensor,
+           ExportResult& result) {
+  try {
+    for (auto& fact : verify(file.temporary(), source, options, on_tensor)) result.verified_facts.push_back(std::move(fact));
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::stopped) throw;
+    const auto kept = file.mark_unverified();
+    throw Error(error.kind(), std::string(error.what()) + " The file is kept as " + kept.string() + "; do not use it.");
+  }
+  result.files.push_back({file.path(), std::filesystem::file_size(file.temporary()), sha256_of_file(file.temporary())});
+}
+
+ExportResult write(const ExportSource& source, const std::filesystem::path& folder, const ExportOptions& options, Progress& progress,
+                   std::stop_token stop) {
+  ExportResult result;
+  result.checks = preflight(source, options);
+  for (const auto& check : result.checks)
+    if (check.status == CheckStatus::refused)
+      throw Error(ErrorKind::bad_input, "The export to GGUF is refused: " + check.why + (check.fix.empty() ? "" : " " + check.fix));
+  if (!source.weights) throw Error(ErrorKind::bad_input, "There are no weights to export; finish the run first.");
+  prepare_folder(folder, forecast_bytes(source, options));
+
+  std::size_t done = 0, total = 0;
+  const OnTensor on_tensor = [&](const std::string& tensor) {
+    throw_if_stopped(stop);
+    progress.report("write", done++, total, tensor);
+  };
+  const auto base = base_file(source, options, on_tensor);
+  const auto adapter = adapter_file(source, options, on_tensor);
+  total = 2 * (base.tensor_count() + adapter.tensor_count());
+
+  const std::string stem = file_stem(source);
+  PendingFile base_path(folder / (stem + "-" + std::string(name(base_type(options))) + ".gguf")),
+      adapter_path(folder / (stem + "-lora.gguf"));
+  base.write(base_path.temporary());
+  if (!adapter.empty()) adapter.write(adapter_path.temporary());
+  prove(base_path, verify_base, source, options, on_tensor, result);
+  if (!adapter.empty()) prove(adapter_path, verify_adapter, source, options, on_tensor, result);
+  throw_if_stopped(stop);
+  base_path.name_it();
+  if (!adapter.empty()) adapter_path.name_it();
+  progress.report("write", total, total);
+  result.verified = true;
+  result.command = "llama-cli -m " + shell_word(base_path.path()) + (adapter.empty() ? "" : " --lora " + shell_word(adapter_path.path()));
+  return result;
+}
+
+}  // namespace
+
+Exporter gguf_exporter() {
+  Exporter exporter;
+  exporter.name = "gguf";
+  exporter.title = "GGUF + LoRA adapter";
+  exporter.consumers = "llama.cpp, KoboldCpp, Ollama";
+  exporter.preflight = preflight;
+  exporter.arithmetic = arithmetic;
+  exporter.forecast_bytes = forecast_bytes;
+  exporter.write = write;
+  return exporter;
+}
+
+}  // namespace lrc
