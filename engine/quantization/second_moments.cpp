@@ -144,8 +144,12 @@ MatrixD product_over_tokens(const MatrixD& a, const MatrixD& b) {
 
 MatrixD SecondMoments::s_x() const {
   MatrixD result(s_y.rows(), s_y.columns());
-  for (std::size_t i = 0; i < result.rows(); ++i)
-    for (std::size_t j = 0; j <= i; ++j) result(i, j) = result(j, i) = s_y(i, j) - s_ey(i, j) - s_ey(j, i) + s_e(i, j);
+  constexpr std::size_t square = 16;  // S_ey is read both ways
+  for (std::size_t i0 = 0; i0 < result.rows(); i0 += square)
+    for (std::size_t j0 = 0; j0 <= i0; j0 += square)
+      for (std::size_t i = i0; i < std::min(i0 + square, result.rows()); ++i)
+        for (std::size_t j = j0; j < std::min(j0 + square, i + 1); ++j)
+          result(i, j) = result(j, i) = s_y(i, j) - s_ey(i, j) - s_ey(j, i) + s_e(i, j);
   return result;
 }
 
