@@ -117,11 +117,11 @@ Evaluation evaluate(Transformer& model, Transformer* reference, const TokenWindo
       }
       progress.report("evaluate", w * scored + first + tokens, total);
     }
-    double window_sum = 0;
+    double window_sum = 0, reference_window_sum = 0;
     for (const Position& position : positions) {
       window_sum += position.nll;
       if (!reference) continue;
-      reference_nll_sum += position.reference_nll;
+      reference_window_sum += position.reference_nll;
       same_top += position.same_top;
       divergences.push_back(position.kl);
     }
@@ -131,6 +131,7 @@ Evaluation evaluate(Transformer& model, Transformer* reference, const TokenWindo
     }
     result.nll_of_each_window.push_back(window_sum / double(scored));
     nll_sum += window_sum;
+    reference_nll_sum += reference_window_sum;
   }
   result.nll = nll_sum / double(total);
   result.perplexity = std::exp(result.nll);

@@ -206,7 +206,11 @@ Transformer::Transformer(std::shared_ptr<Backend> backend, const ModelWeights& w
   parts.embedding = parts.backend->upload_matrix(weights.embedding);
   parts.weight_bytes += parts.embedding->bytes;
   if (!weights.head.empty()) {
-    parts.head = parts.backend->upload_matrix(weights.head);
+    // Every token reads the whole head: beside 4-bit layers a float32 one would take most of the time. A run stores float16.
+    const bool any_quantized = std::ranges::any_of(weights.blocks, [](const BlockWeights& block) {
+      return std::ranges::any_of(block.linears, [](const LinearWeights& linear) { return linear.quantized != nullptr; });
+    });
+    parts.head = parts.backend->upload_matrix(weights.head, any_quantized ? MatrixStorage::f16 : MatrixStorage::f32);
     parts.weight_bytes += parts.head->bytes;
   }
   parts.final_norm = parts.upload_vector(weights.final_norm);

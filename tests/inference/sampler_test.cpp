@@ -69,9 +69,9 @@ TEST(Sampler, TheSeedDecides) {
   };
   EXPECT_EQ(draw(7), draw(7));
   EXPECT_NE(draw(7), draw(8));
-  // The very draws, so that another machine or a later version gives the same text.
+  // SplitMix64 from 0 begins 0.883, 0.432, 0.026, 0.971, 0.106, 0.327, 0.174, 0.772: ids by cumulated probability.
   const auto first = draw(0);
-  EXPECT_THAT(std::vector<TokenId>(first.begin(), first.begin() + 8), testing::ElementsAre(1, 0, 2, 1, 2, 0, 3, 0));
+  EXPECT_THAT(std::vector<TokenId>(first.begin(), first.begin() + 8), testing::ElementsAre(3, 0, 2, 1, 2, 2, 2, 3));
 }
 
 TEST(Sampler, RefusesWhatIsNoSampling) {

@@ -131,7 +131,7 @@ TEST_P(InstructionSets, StatisticsOfTheWholeModelAtFourBitActivations) {
   const ModelWeights weights = model({.bits = 4});
   ModelWeights nudged = weights;
   for (float& value : nudged.embedding.flat()) value *= 1.0f + 2e-7f;
-  const TokenWindows windows = story_windows(40);
+  const TokenWindows windows = story_windows(20);
   Progress progress;
   Transformer scalar = on_cpu(weights, InstructionSet::scalar), other = on_cpu(weights, GetParam()),
               self = on_cpu(nudged, InstructionSet::scalar);
