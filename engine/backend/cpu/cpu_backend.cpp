@@ -19,22 +19,24 @@ std::size_t rows_per_part(std::size_t width) { return std::max<std::size_t>(1, k
 
 }  // namespace
 
-CpuMatrix::CpuMatrix(const MatrixF& matrix, MatrixStorage storage, const Meter& meter)
-    : half_(storage == MatrixStorage::f16), metered_(meter, matrix.size() * (storage == MatrixStorage::f16 ? 2 : 4)) {
+CpuMatrix::CpuMatrix(const MatrixF& matrix, MatrixStorage storage, Arena& arena, const Meter& meter)
+    : metered_(meter, matrix.size() * (storage == MatrixStorage::f16 ? 2 : 4)) {
   out_features = matrix.rows();
   in_features = matrix.columns();
-  bytes = matrix.size() * (half_ ? 2 : 4);
-  if (half_) {
-    auto* to = values_.of<std::uint16_t>(matrix.size());
+  bytes = matrix.size() * (storage == MatrixStorage::f16 ? 2 : 4);
+  if (storage == MatrixStorage::f16) {
+    f16_ = arena.take<std::uint16_t>(matrix.size());
+    std::uint16_t* to = f16_.get();
     for_parts(matrix.size(), 1 << 18, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) to[i] = float_to_half(matrix.data()[i]);
     });
   } else {
-    std::memcpy(values_.reserve(bytes), matrix.data(), bytes);
+    f32_ = arena.take<float>(matrix.size());
+    std::memcpy(f32_.get(), matrix.data(), bytes);
   }
 }
 
-CpuPair::CpuPair(const LowRankPair& pair, const Meter& meter)
+CpuPair::CpuPair(const LowRankPair& pair, Arena& arena, const Meter& meter)
     : metered_(meter, (pair.u.rows() + pair.v.rows()) * pair.rank() * sizeof(std::uint16_t)) {
   if (pair.rank() == 0 || pair.v.columns() != pair.rank())
     throw Error(ErrorKind::bad_input, "A low-rank pair cannot be used: its factors have " + std::to_string(pair.u.columns()) + " and " +
@@ -42,10 +44,12 @@ CpuPair::CpuPair(const LowRankPair& pair, const Meter& meter)
   out_features = pair.u.rows();
   in_features = pair.v.rows();
   rank = pair.rank();
-  auto* v = v_.of<std::uint16_t>(rank * in_features);
+  v_ = arena.take<std::uint16_t>(rank * in_features);
+  std::uint16_t* v = v_.get();
   for (std::size_t i = 0; i < in_features; ++i)
     for (std::size_t k = 0; k < rank; ++k) v[k * in_features + i] = float_to_half(pair.v(i, k));
-  auto* u = u_.of<std::uint16_t>(panels() * rank * kPairPanel);
+  u_ = arena.take<std::uint16_t>(panels() * rank * kPairPanel);
+  std::uint16_t* u = u_.get();
   for (std::size_t o = 0; o < out_features; ++o)
     for (std::size_t k = 0; k < rank; ++k) u[((o / kPairPanel) * rank + k) * kPairPanel + o % kPairPanel] = float_to_half(pair.u(o, k));
   bytes = (rank * in_features + panels() * rank * kPairPanel) * sizeof(std::uint16_t);
@@ -78,12 +82,12 @@ void CpuBackend::copy(const Buffer& from, std::size_t from_bytes, const Buffer& 
 const float* CpuBackend::host_view(const Buffer& buffer) { return values_of<const float>(buffer, 0); }
 
 std::unique_ptr<DeviceMatrix> CpuBackend::upload_matrix(const MatrixF& matrix, MatrixStorage storage) {
-  return std::make_unique<CpuMatrix>(matrix, storage, meter_);
+  return std::make_unique<CpuMatrix>(matrix, storage, arena_, meter_);
 }
 std::unique_ptr<DeviceQuantizedMatrix> CpuBackend::upload_quantized(const QuantizedWeight& weight) {
-  return std::make_unique<CpuQuantizedMatrix>(weight, kernels_.packed, meter_);
+  return std::make_unique<CpuQuantizedMatrix>(weight, kernels_.packed, arena_, meter_);
 }
-std::unique_ptr<DevicePair> CpuBackend::upload_pair(const LowRankPair& pair) { return std::make_unique<CpuPair>(pair, meter_); }
+std::unique_ptr<DevicePair> CpuBackend::upload_pair(const LowRankPair& pair) { return std::make_unique<CpuPair>(pair, arena_, meter_); }
 std::unique_ptr<DeviceHadamard> CpuBackend::upload_hadamard(const HadamardOrder& hadamard) {
   return std::make_unique<CpuHadamard>(hadamard);
 }

@@ -32,26 +32,26 @@ const Own& own(const Base& object) {
 
 class CpuMatrix : public DeviceMatrix {
  public:
-  CpuMatrix(const MatrixF& matrix, MatrixStorage storage, const Meter& meter);
-  const float* f32() const { return half_ ? nullptr : values_.as<float>(); }
-  const std::uint16_t* f16() const { return half_ ? values_.as<std::uint16_t>() : nullptr; }
+  CpuMatrix(const MatrixF& matrix, MatrixStorage storage, Arena& arena, const Meter& meter);
+  const float* f32() const { return f32_.get(); }
+  const std::uint16_t* f16() const { return f16_.get(); }
 
  private:
-  bool half_;
-  Aligned values_;
+  std::shared_ptr<float> f32_;
+  std::shared_ptr<std::uint16_t> f16_;
   Metered metered_;
 };
 
 /// Vᵀ (rank, in) as float16, row-major; U as panels of 64 rows of U: (panel, rank, 64), zero beyond the last row.
 class CpuPair : public DevicePair {
  public:
-  CpuPair(const LowRankPair& pair, const Meter& meter);
-  const std::uint16_t* v() const { return v_.as<std::uint16_t>(); }
-  const std::uint16_t* u_panel(std::size_t panel) const { return u_.as<std::uint16_t>() + panel * rank * kPairPanel; }
+  CpuPair(const LowRankPair& pair, Arena& arena, const Meter& meter);
+  const std::uint16_t* v() const { return v_.get(); }
+  const std::uint16_t* u_panel(std::size_t panel) const { return u_.get() + panel * rank * kPairPanel; }
   std::size_t panels() const { return (out_features + kPairPanel - 1) / kPairPanel; }
 
  private:
-  Aligned v_, u_;
+  std::shared_ptr<std::uint16_t> v_, u_;
   Metered metered_;
 };
 
@@ -127,6 +127,7 @@ class CpuBackend : public Backend {
 
   const Kernels& kernels_;
   DeviceInfo info_;
+  Arena arena_;
   Meter meter_ = std::make_shared<std::atomic<std::size_t>>(0);
 
   // Kept between calls so that a step of decoding allocates nothing.

@@ -276,30 +276,40 @@ void multiply_block(const CodesTile& tile, std::size_t row) {
   const float* scales = tile.weight_scales + row / kPanelRows * tile.weight_groups * kPanelRows;
   const std::int8_t* x = tile.packed_activations;
   __m512 totals[kPanels][kTokens], inners[kPanels][kTokens];
+#pragma GCC unroll 8
   for (int p = 0; p < kPanels; ++p)
+#pragma GCC unroll 8
     for (int t = 0; t < kTokens; ++t) totals[p][t] = inners[p][t] = _mm512_setzero_ps();
   for (std::size_t i = 0; i < tile.segment_count; ++i) {
     const Segment& segment = tile.segments[i];
     const std::uint8_t* block = panel + segment.first_block * kBlockBytes<kWide>;
     __m512i sums[kPanels][kTokens];
+#pragma GCC unroll 8
     for (int t = 0; t < kTokens; ++t) {
       const __m512i offset = _mm512_set1_epi32(tile.offsets[i * kTokens + std::size_t(t)]);
+#pragma GCC unroll 8
       for (int p = 0; p < kPanels; ++p) sums[p][t] = offset;
     }
     for (std::size_t b = 0; b < segment.blocks; ++b) {
       __m512i first[kPanels], second[kPanels];
+#pragma GCC unroll 8
       for (int p = 0; p < kPanels; ++p) load_block<kWide>(block + std::size_t(p) * tile.panel_bytes, first[p], second[p]);
+#pragma GCC unroll 8
       for (int t = 0; t < kTokens; ++t) {
         const __m512i low = four_codes(x + t * 8), high = four_codes(x + t * 8 + 4);
+#pragma GCC unroll 8
         for (int p = 0; p < kPanels; ++p) dot_bytes(sums[p][t], first[p], low);
+#pragma GCC unroll 8
         for (int p = 0; p < kPanels; ++p) dot_bytes(sums[p][t], second[p], high);
       }
       block += kBlockBytes<kWide>;
       x += kTokens * kBlockColumns;
     }
     const bool ends = i + 1 == tile.segment_count || tile.segments[i + 1].activation_group != segment.activation_group;
+#pragma GCC unroll 8
     for (int p = 0; p < kPanels; ++p) {
       const __m512 weight_scale = _mm512_loadu_ps(scales + (std::size_t(p) * tile.weight_groups + segment.weight_group) * kPanelRows);
+#pragma GCC unroll 8
       for (int t = 0; t < kTokens; ++t) {
         const __m512 inner = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[p][t]), weight_scale, inners[p][t]);
         if (!ends) {
@@ -312,9 +322,11 @@ void multiply_block(const CodesTile& tile, std::size_t row) {
       }
     }
   }
+#pragma GCC unroll 8
   for (int p = 0; p < kPanels; ++p) {
     const std::size_t at = row + std::size_t(p) * kPanelRows;
     const __mmask16 m = mask_of(tile.last_row - at);
+#pragma GCC unroll 8
     for (int t = 0; t < kTokens; ++t) _mm512_mask_storeu_ps(tile.y + std::size_t(t) * tile.y_stride + at, m, totals[p][t]);
   }
 }

@@ -1,5 +1,7 @@
 #include "backend/cpu/memory.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -13,21 +15,54 @@ namespace lrc::cpu {
 namespace {
 constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kTail = 64;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+/// Of parameters that share a piece; larger ones get their own.
+constexpr std::size_t kPiece = 8 * kHugePage;
+
+std::size_t round_up(std::size_t value, std::size_t multiple) {
+  const std::size_t whole = (value + multiple - 1) / multiple * multiple;
+  if (whole < value) throw std::bad_alloc();
+  return whole;
+}
+
+/// Zeroed pages that begin at a huge page's border.
+std::shared_ptr<std::byte> map_pages(std::size_t bytes) {
+  const std::size_t mapped = round_up(bytes, kHugePage) + kHugePage;
+  void* pages = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) throw std::bad_alloc();
+  auto* first = static_cast<std::byte*>(pages);
+  const std::size_t skip = (kHugePage - reinterpret_cast<std::uintptr_t>(first) % kHugePage) % kHugePage;
+  ::madvise(first + skip, mapped - kHugePage, MADV_HUGEPAGE);  // a wish; without it everything works on small pages
+  return {first + skip, [pages, mapped](std::byte*) { ::munmap(pages, mapped); }};
+}
 }  // namespace
 
 Aligned::~Aligned() { std::free(data_); }
 
 std::byte* Aligned::reserve(std::size_t bytes) {
   if (data_ && bytes <= capacity_) return data_;
-  const std::size_t whole = (bytes + kTail + kAlignment - 1) / kAlignment * kAlignment;
-  if (whole < bytes) throw std::bad_alloc();
-  void* fresh = std::aligned_alloc(kAlignment, whole);
+  const bool large = bytes >= 2 * kHugePage;
+  const std::size_t alignment = large ? kHugePage : kAlignment, whole = round_up(bytes + kTail, alignment);
+  void* fresh = std::aligned_alloc(alignment, whole);
   if (!fresh) throw std::bad_alloc();
+  if (large) ::madvise(fresh, whole, MADV_HUGEPAGE);
   std::memset(fresh, 0, whole);
   std::free(data_);
   data_ = static_cast<std::byte*>(fresh);
   capacity_ = bytes;
   return data_;
+}
+
+std::shared_ptr<std::byte> Arena::take_bytes(std::size_t bytes) {
+  const std::size_t whole = round_up(bytes, kAlignment) + kTail;
+  if (whole >= kPiece / 2) return map_pages(whole);
+  if (!piece_ || used_ + whole > kPiece) {
+    piece_ = map_pages(kPiece);
+    used_ = 0;
+  }
+  std::shared_ptr<std::byte> taken(piece_, piece_.get() + used_);
+  used_ += whole;
+  return taken;
 }
 
 CpuBuffer::CpuBuffer(std::size_t bytes, Meter meter)

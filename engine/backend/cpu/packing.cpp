@@ -1,10 +1,13 @@
 #include "backend/cpu/packing.h"
 
+#include <emmintrin.h>
+
 #include <algorithm>
 #include <cstring>
 #include <string>
 
 #include "base/error.h"
+#include "base/parallel.h"
 
 namespace lrc::cpu {
 namespace {
@@ -33,30 +36,33 @@ std::size_t checked_size(const QuantizedWeight& weight) {
 
 }  // namespace
 
-CpuQuantizedMatrix::CpuQuantizedMatrix(const QuantizedWeight& weight, bool packed, const Meter& meter)
+CpuQuantizedMatrix::CpuQuantizedMatrix(const QuantizedWeight& weight, bool packed, Arena& arena, const Meter& meter)
     : packed_(packed), wide_(weight.scheme.bits > 4), metered_(meter, checked_size(weight) * (packed && !wide_ ? 1 : 2) / 2) {
   out_features = weight.out_features;
   in_features = weight.in_features;
   group_size = weight.group_size();
   bits = weight.scheme.bits;
   const std::size_t groups = weight.groups();
-  float* scales = scales_.of<float>(panels() * groups * kPanelRows);
+  scales_ = arena.take<float>(panels() * groups * kPanelRows);
+  float* scales = scales_.get();
   for (std::size_t r = 0; r < out_features; ++r)
     for (std::size_t g = 0; g < groups; ++g)
       scales[((r / kPanelRows) * groups + g) * kPanelRows + r % kPanelRows] = float(weight.scales(r, g));
   bytes = panels() * groups * kPanelRows * sizeof(float);
   blocks_per_group_ = (group_size + kBlockColumns - 1) / kBlockColumns;
   if (!packed_) {
-    std::memcpy(codes_.reserve(weight.codes.size()), weight.codes.data(), weight.codes.size());
+    codes_ = arena.take<std::uint8_t>(weight.codes.size());
+    std::memcpy(codes_.get(), weight.codes.data(), weight.codes.size());
     bytes += weight.codes.size();
     return;
   }
   const std::size_t block_bytes = wide_ ? kWideBlock : kNarrowBlock;
   panel_bytes_ = groups * blocks_per_group_ * block_bytes;
   bytes += panels() * panel_bytes_;
-  auto* packed_codes = codes_.of<std::uint8_t>(panels() * panel_bytes_);
+  codes_ = arena.take<std::uint8_t>(panels() * panel_bytes_);
+  std::uint8_t* packed_codes = codes_.get();
   std::memset(packed_codes, wide_ ? 0x80 : 0x88, panels() * panel_bytes_);  // code 0 where there is no weight
-  for (std::size_t r = 0; r < out_features; ++r) {
+  const auto pack_row = [&](std::size_t r) {
     std::uint8_t* panel = packed_codes + (r / kPanelRows) * panel_bytes_;
     for (std::size_t c = 0; c < in_features; ++c) {
       const std::size_t group = c / group_size, within = c % group_size;
@@ -70,7 +76,11 @@ CpuQuantizedMatrix::CpuQuantizedMatrix(const QuantizedWeight& weight, bool packe
         byte = k < 4 ? std::uint8_t((byte & 0xf0) | (code + 8)) : std::uint8_t((byte & 0x0f) | ((code + 8) << 4));
       }
     }
-  }
+  };
+  const auto pack_rows = [&](std::size_t begin, std::size_t end) {
+    for (std::size_t r = begin; r < end; ++r) pack_row(r);
+  };
+  parallel_for(out_features, 4 * kPanelRows, pack_rows);
 }
 
 std::size_t CpuQuantizedMatrix::cut(std::size_t activation_group, std::vector<Segment>& segments) const {
@@ -95,32 +105,40 @@ CodesTile CpuQuantizedMatrix::tile() const {
   tile.last_row = out_features;
   tile.wide = wide_;
   tile.columns = in_features;
-  tile.plain_codes = packed_ ? nullptr : codes_.as<std::int8_t>();
-  tile.panels = packed_ ? codes_.as<std::uint8_t>() : nullptr;
+  tile.plain_codes = packed_ ? nullptr : reinterpret_cast<const std::int8_t*>(codes_.get());
+  tile.panels = packed_ ? codes_.get() : nullptr;
   tile.panel_bytes = panel_bytes_;
-  tile.weight_scales = scales_.as<float>();
+  tile.weight_scales = scales_.get();
   tile.weight_groups = in_features / group_size;
   return tile;
 }
 
 void pack_activations(const std::int8_t* codes, std::size_t columns, std::size_t tokens, const std::vector<Segment>& segments, int zero,
                       std::int8_t* out, std::int32_t* offsets) {
+  const __m128i flip = _mm_set1_epi8(char(0x80));
   for (const Segment& segment : segments) {
     for (std::size_t t = 0; t < tokens; ++t) {
       const std::int8_t* from = codes + t * columns + segment.first_column;
-      std::int32_t sum = 0;
-      for (std::size_t i = 0; i < segment.columns; ++i) sum += from[i];
-      *offsets++ = -zero * sum;
       std::int8_t* to = out + t * kBlockColumns;
-      // Whole blocks first; a segment that begins inside a block, and what is left at its end, go byte by byte.
+      // Whole blocks first, summed as code + 128 by the instruction that adds eight bytes; a segment that begins inside a
+      // block, and what is left at its end, go byte by byte.
       const std::size_t whole = segment.lead == 0 ? segment.columns / kBlockColumns : 0;
-      for (std::size_t b = 0; b < whole; ++b) std::memcpy(to + b * tokens * kBlockColumns, from + b * kBlockColumns, kBlockColumns);
+      __m128i sums = _mm_setzero_si128();
+      for (std::size_t b = 0; b < whole; ++b) {
+        const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + b * kBlockColumns));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(to + b * tokens * kBlockColumns), eight);
+        sums = _mm_add_epi64(sums, _mm_sad_epu8(_mm_xor_si128(eight, flip), _mm_setzero_si128()));
+      }
+      std::int32_t sum = std::int32_t(_mm_cvtsi128_si64(sums)) - std::int32_t(128 * kBlockColumns * whole);
       for (std::size_t b = whole; b < segment.blocks; ++b)
         for (std::size_t i = 0; i < kBlockColumns; ++i) {
           const std::size_t column = b * kBlockColumns + i;
           const bool inside = column >= segment.lead && column - segment.lead < segment.columns;
-          to[b * tokens * kBlockColumns + i] = inside ? from[column - segment.lead] : std::int8_t{0};
+          const std::int8_t code = inside ? from[column - segment.lead] : std::int8_t{0};
+          to[b * tokens * kBlockColumns + i] = code;
+          sum += code;
         }
+      *offsets++ = -zero * sum;
     }
     out += segment.blocks * tokens * kBlockColumns;
   }

@@ -13,7 +13,7 @@ namespace lrc::cpu {
 class CpuQuantizedMatrix : public DeviceQuantizedMatrix {
  public:
   /// Throws Error(bad_input) when the parts of the weight contradict each other.
-  CpuQuantizedMatrix(const QuantizedWeight& weight, bool packed, const Meter& meter);
+  CpuQuantizedMatrix(const QuantizedWeight& weight, bool packed, Arena& arena, const Meter& meter);
 
   std::size_t panels() const { return (out_features + kPanelRows - 1) / kPanelRows; }
   std::size_t bytes_per_panel() const { return panel_bytes_; }
@@ -26,7 +26,8 @@ class CpuQuantizedMatrix : public DeviceQuantizedMatrix {
  private:
   bool packed_, wide_;
   std::size_t blocks_per_group_ = 0, panel_bytes_ = 0;
-  Aligned codes_, scales_;
+  std::shared_ptr<std::uint8_t> codes_;
+  std::shared_ptr<float> scales_;
   Metered metered_;
 };
 
