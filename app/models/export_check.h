@@ -1,0 +1,26 @@
+#pragma once
+// What a preflight says about one target, gathered off the window's thread.
+#include <QString>
+#include <string>
+#include <vector>
+
+#include "exporters/exporter.h"
+
+namespace lrc::app {
+
+struct Preflight {
+  std::string exporter;
+  std::vector<Check> checks;  ///< refusals first
+  std::vector<ArithmeticRow> arithmetic;
+  std::uint64_t bytes = 0;  ///< of all files
+  QString problem;          ///< why there is no preflight
+  int count(CheckStatus status) const;
+  bool fixable() const;  ///< a re-solved run would take something away
+};
+void sort_checks(std::vector<Check>& checks);
+/// "Not yet. 1 refusal, 2 warnings, 7 passed."
+QString verdict(const Preflight& preflight);
+/// "online-rotation" → "Online rotation"
+QString check_title(const std::string& name);
+
+}  // namespace lrc::app
