@@ -29,7 +29,7 @@ bool flag(const Json& object, const char* key, bool otherwise = false) {
 }
 
 std::size_t read_id(const Json& value, const std::string& token) {
-  if (!value.is_number_unsigned() || value.get<std::uint64_t>() > std::numeric_limits<TokenId>::max())
+  if (!value.is_number_integer() || value.get<std::int64_t>() < 0 || value.get<std::int64_t>() > std::numeric_limits<TokenId>::max())
     damaged("the id of token \"" + token.substr(0, 80) + "\" is not a whole number from 0 on");
   return value.get<std::size_t>();
 }

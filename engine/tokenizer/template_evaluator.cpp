@@ -1,5 +1,7 @@
 #include "tokenizer/template_evaluator.h"
 
+#include <algorithm>
+
 #include "base/json.h"
 
 namespace lrc::jinja {
@@ -161,8 +163,15 @@ void Evaluator::bind(const std::vector<std::string>& names, const Value& value) 
 
 Value Evaluator::loop_value(const std::vector<Value>& items, std::size_t i, std::size_t level) {
   const std::size_t count = items.size();
-  DictData data;
-  const auto set = [&](const char* name, Value value) { data.set(machine_.text(name), std::move(value)); };
+  const auto data = std::make_shared<DictData>();
+  // Counted as work, not as memory: it is gone when the next round begins.
+  machine_.step(4);
+  const auto set = [&](const char* name, Value value) {
+    Value& key = loop_keys_[name];
+    if (key.is<Undefined>()) key = machine_.text(name);
+    data->depth = std::max(data->depth, value.depth() + 1);
+    data->set(key, std::move(value));
+  };
   const auto number = [](std::size_t value) { return Value(static_cast<std::int64_t>(value)); };
   set("index", number(i + 1));
   set("index0", number(i));
@@ -179,8 +188,8 @@ Value Evaluator::loop_value(const std::vector<Value>& items, std::size_t i, std:
   cycle.kind = Callable::Kind::cycle;
   cycle.name = "cycle";
   cycle.self = number(i);
-  set("cycle", machine_.function(std::move(cycle)));
-  return machine_.dict(std::move(data));
+  set("cycle", Value(CallableRef(std::make_shared<const Callable>(std::move(cycle)))));
+  return Value(Dict(data));
 }
 
 Evaluator::Flow Evaluator::run_loop(const Statement& statement, std::string& out) {

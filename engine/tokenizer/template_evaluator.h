@@ -47,6 +47,7 @@ class Evaluator {
 
   Machine& machine_;
   std::shared_ptr<Scope> global_, scope_;
+  std::unordered_map<std::string_view, Value> loop_keys_;
   std::size_t nesting_ = 0, loops_ = 0;
 };
 
