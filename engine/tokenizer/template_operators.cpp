@@ -82,7 +82,8 @@ bool contains(Machine& machine, const Value& container, const Value& value) {
   if (const ListData* list = container.list()) {
     for (const Value& item : list->items) {
       machine.step();
-      if (machine.equal(item, value)) return true;
+      // Unlike ==, a search tells true from 1.
+      if (item.is<bool>() == value.is<bool>() && machine.equal(item, value)) return true;
     }
     return false;
   }
