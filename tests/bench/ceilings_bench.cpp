@@ -66,15 +66,13 @@ double rate_of(void (*burst)(), double operations, int threads) {
 
 }  // namespace
 
-double read_rate(const std::vector<float>& memory) {
-  float sum = 0;
+double read_rate(const Memory& memory) {
   const double time = seconds([&] {
     parallel_for(memory.size(), 65536, [&](std::size_t begin, std::size_t end) {
       float part = read_some(memory.data() + begin, end - begin);
       benchmark::DoNotOptimize(part);
     });
   });
-  benchmark::DoNotOptimize(sum);
   return double(memory.size() * sizeof(float)) / time;
 }
 

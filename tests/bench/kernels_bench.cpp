@@ -85,7 +85,7 @@ void decode(benchmark::State& state, InstructionSet set, int) {
   DeviceActivation x;
   backend->quantize(upload(*backend, values(kIn, 3)), 1, kIn, {}, x);
   const Buffer y = backend->allocate(kOut * sizeof(float));
-  const std::vector<float> memory(bytes / sizeof(float), 1.0f);
+  const Memory memory(bytes);
   paired(
       state, double(bytes), "bytes/s",
       [&] {
@@ -129,7 +129,7 @@ void float_vector(benchmark::State& state, InstructionSet set, int) {
   const auto backend = make_cpu_backend(set);
   const auto w = backend->upload_matrix(matrix(49152, 576), kStorage);
   const Buffer x = upload(*backend, values(576, 3)), y = backend->allocate(49152 * sizeof(float));
-  const std::vector<float> memory(w->bytes / sizeof(float), 1.0f);
+  const Memory memory(w->bytes);
   paired(
       state, double(w->bytes), "bytes/s", [&] { backend->multiply(*w, x, 0, 1, y); }, [&] { return read_rate(memory); });
 }
@@ -138,7 +138,7 @@ template <std::size_t kTokens>
 void quantize(benchmark::State& state, InstructionSet set, int) {
   const auto backend = make_cpu_backend(set);
   const Buffer x = upload(*backend, values(kTokens * 1536, 3));
-  const std::vector<float> memory(kTokens * 1536, 1.0f);
+  const Memory memory(kTokens * 1536 * sizeof(float));
   DeviceActivation out;
   paired(
       state, double(kTokens) * 1536 * sizeof(float), "bytes/s", [&] { backend->quantize(x, kTokens, 1536, {}, out); },
@@ -156,7 +156,7 @@ void low_rank_decode(benchmark::State& state, InstructionSet set, int) {
     bytes += pairs.back()->bytes;
   }
   const Buffer x = upload(*backend, values(576, 3)), y = upload(*backend, std::vector<float>(1536, 0.0f));
-  const std::vector<float> memory(bytes / sizeof(float), 1.0f);
+  const Memory memory(bytes);
   paired(
       state, double(bytes), "bytes/s",
       [&] {
@@ -195,7 +195,7 @@ void attention_decode(benchmark::State& state, InstructionSet set, int) {
   const auto backend = make_cpu_backend(set);
   const Buffer q = upload(*backend, values(576, 1)), k = upload(*backend, values(kContext * 192, 2)),
                out = backend->allocate(576 * sizeof(float));
-  const std::vector<float> memory(kContext * 192 * 2, 1.0f);
+  const Memory memory(kContext * 192 * 2 * sizeof(float));
   paired(
       state, double(memory.size() * sizeof(float)), "bytes/s",
       [&] {
@@ -209,7 +209,7 @@ void hadamard(benchmark::State& state, InstructionSet set, int) {
   const auto backend = make_cpu_backend(set);
   const auto matrix_of_order = backend->upload_hadamard(*find_hadamard(1536));
   const Buffer x = upload(*backend, values(kTokens * 1536, 3));
-  const std::vector<float> memory(kTokens * 1536, 1.0f);
+  const Memory memory(kTokens * 1536 * sizeof(float));
   paired(
       state, double(memory.size() * sizeof(float)), "bytes/s", [&] { backend->hadamard(*matrix_of_order, x, kTokens); },
       [&] { return read_rate(memory); });

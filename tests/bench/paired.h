@@ -47,7 +47,8 @@ void paired(benchmark::State& state, double amount, const char* unit, Work&& wor
     rates.push_back(amount / time);
     ratios.push_back(amount / time / limit);
   }
-  state.counters[unit] = percentile(rates, 0.5);
+  state.SetLabel(unit);
+  state.counters["rate"] = percentile(rates, 0.5);
   state.counters["ratio"] = percentile(ratios, 0.5);
   state.counters["ratio_p10"] = percentile(ratios, 0.1);
   state.counters["ratio_p90"] = percentile(ratios, 0.9);
@@ -78,8 +79,24 @@ inline std::vector<Set> sets() {
   return present;
 }
 
+/// Memory to read as a ceiling, on the same kind of pages as a backend's own.
+class Memory {
+ public:
+  explicit Memory(std::size_t bytes) : backend_(make_cpu_backend()), buffer_(backend_->allocate(bytes)) {
+    // Every page is touched: pages that never were are all one page of zeros.
+    const std::vector<std::byte> ones(bytes, std::byte{1});
+    backend_->upload(buffer_, 0, ones);
+  }
+  const float* data() const { return backend_->host_view(buffer_); }
+  std::size_t size() const { return buffer_->bytes() / sizeof(float); }
+
+ private:
+  std::shared_ptr<Backend> backend_;
+  Buffer buffer_;
+};
+
 // Ceilings, on as many threads as parallel_for uses. Rates in units a second.
-double read_rate(const std::vector<float>& memory);      ///< bytes
+double read_rate(const Memory& memory);                  ///< bytes
 double byte_dot_rate(InstructionSet set, int threads);   ///< operations, a multiply-add is two
 double float_fma_rate(InstructionSet set, int threads);  ///< operations
 

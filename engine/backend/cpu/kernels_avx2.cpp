@@ -154,7 +154,13 @@ bool quantize_group(const float* x, std::size_t count, float factor, float lowes
 
 // ---- float products ------------------------------------------------------------------------------------------------------
 
-/// kRows rows against kTokens tokens; the lines of the next kRows rows are asked for meanwhile.
+/// Prefetches `bytes` from `from`, which need not be memory that exists.
+inline __attribute__((always_inline)) void ask_ahead(const void* from, std::size_t bytes) {
+  for (std::size_t i = 0; i < bytes; i += 64) _mm_prefetch(static_cast<const char*>(from) + i, _MM_HINT_T0);
+}
+
+/// kRows rows against kTokens tokens. What follows the rows in memory is asked for meanwhile, line after line: asking for it
+/// row by row, as it is used, halves the bandwidth.
 template <int kRows, int kTokens, typename Weight>
 void dot_some(const Weight* w, std::size_t w_stride, std::size_t columns, const float* x, std::size_t x_stride, float* y,
               std::size_t y_stride) {
@@ -168,9 +174,9 @@ void dot_some(const Weight* w, std::size_t w_stride, std::size_t columns, const 
   for (; i + kChains * kLanes <= columns; i += kChains * kLanes)
     for (int c = 0; c < kChains; ++c) {
       const std::size_t at = i + std::size_t(c) * kLanes;
+      ask_ahead(w + kRows * w_stride + kRows * at, kRows * kLanes * sizeof(Weight));
       for (int r = 0; r < kRows; ++r) {
         const Weight* from = w + std::size_t(r) * w_stride + at;
-        _mm_prefetch(reinterpret_cast<const char*>(from + kRows * w_stride), _MM_HINT_T0);
         const __m256 weight = load(from);
         for (int t = 0; t < kTokens; ++t) sums[r][t][c] = _mm256_fmadd_ps(weight, load(x + std::size_t(t) * x_stride + at), sums[r][t][c]);
       }
@@ -261,13 +267,14 @@ inline __attribute__((always_inline)) void dot_narrow(const std::uint8_t* block,
   while (blocks > 0) {
     const std::size_t run = blocks < limit ? blocks : limit;
     __m256i words[2][kTokens];
-    for (auto& half : words)
-      for (auto& word : half) word = _mm256_setzero_si256();
+#pragma GCC unroll 4
+    for (int t = 0; t < kTokens; ++t) words[0][t] = words[1][t] = _mm256_setzero_si256();
     for (std::size_t b = 0; b < run; ++b, block += 64, x += std::size_t(kTokens) * kBlockColumns) {
       if constexpr (kTokens == 1) _mm_prefetch(reinterpret_cast<const char*>(block + 2048), _MM_HINT_T0);
       const __m256i n0 = load_bytes(block), n1 = load_bytes(block + 32);
       const __m256i first0 = _mm256_and_si256(n0, low), first1 = _mm256_and_si256(n1, low);
       const __m256i second0 = _mm256_and_si256(_mm256_srli_epi16(n0, 4), low), second1 = _mm256_and_si256(_mm256_srli_epi16(n1, 4), low);
+#pragma GCC unroll 4
       for (int t = 0; t < kTokens; ++t) {
         const __m256i a = _mm256_set1_epi32(four_bytes(x + t * 8)), c = _mm256_set1_epi32(four_bytes(x + t * 8 + 4));
         words[0][t] = _mm256_add_epi16(words[0][t], _mm256_maddubs_epi16(first0, a));
@@ -276,7 +283,9 @@ inline __attribute__((always_inline)) void dot_narrow(const std::uint8_t* block,
         words[1][t] = _mm256_add_epi16(words[1][t], _mm256_maddubs_epi16(second1, c));
       }
     }
+#pragma GCC unroll 4
     for (int h = 0; h < 2; ++h)
+#pragma GCC unroll 4
       for (int t = 0; t < kTokens; ++t) sums[h][t] = _mm256_add_epi32(sums[h][t], _mm256_madd_epi16(words[h][t], ones));
     blocks -= run;
   }
@@ -310,12 +319,16 @@ void multiply_panel(const CodesTile& tile, std::size_t row) {
   const std::int8_t* x = tile.packed_activations;
   const std::size_t limit = blocks_in_16_bits(tile.activation_bits);
   __m256 totals[2][kTokens], inners[2][kTokens];
+#pragma GCC unroll 4
   for (int h = 0; h < 2; ++h)
+#pragma GCC unroll 4
     for (int t = 0; t < kTokens; ++t) totals[h][t] = inners[h][t] = _mm256_setzero_ps();
   for (std::size_t i = 0; i < tile.segment_count; ++i) {
     const Segment& segment = tile.segments[i];
     __m256i sums[2][kTokens];
+#pragma GCC unroll 4
     for (int h = 0; h < 2; ++h)
+#pragma GCC unroll 4
       for (int t = 0; t < kTokens; ++t) sums[h][t] = _mm256_set1_epi32(kWide ? 0 : tile.offsets[i * kTokens + std::size_t(t)]);
     if constexpr (kWide)
       dot_wide<kTokens>(panel + segment.first_block * 128, x, segment.blocks, sums);
@@ -323,8 +336,10 @@ void multiply_panel(const CodesTile& tile, std::size_t row) {
       dot_narrow<kTokens>(panel + segment.first_block * 64, x, segment.blocks, limit, sums);
     x += segment.blocks * kBlockColumns * kTokens;
     const bool ends = i + 1 == tile.segment_count || tile.segments[i + 1].activation_group != segment.activation_group;
+#pragma GCC unroll 4
     for (int h = 0; h < 2; ++h) {
       const __m256 weight_scale = load(scales + segment.weight_group * kPanelRows + std::size_t(h) * kLanes);
+#pragma GCC unroll 4
       for (int t = 0; t < kTokens; ++t) {
         const __m256 inner = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[h][t]), weight_scale, inners[h][t]);
         if (!ends) {
@@ -337,9 +352,11 @@ void multiply_panel(const CodesTile& tile, std::size_t row) {
       }
     }
   }
+#pragma GCC unroll 4
   for (int h = 0; h < 2; ++h) {
     const std::size_t at = row + std::size_t(h) * kLanes;
     if (at >= tile.last_row) break;
+#pragma GCC unroll 4
     for (int t = 0; t < kTokens; ++t) store_some(tile.y + std::size_t(t) * tile.y_stride + at, totals[h][t], tile.last_row - at);
   }
 }
