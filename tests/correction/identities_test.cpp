@@ -150,7 +150,8 @@ TEST_P(Identities, UpdateIsTheOptimumForTheseCodes) {
 TEST_P(Identities, FullRankExplainsEverything) {
   const LowRankFit fit = init_low_rank(p.w, p.site, smaller);
   EXPECT_LT(relative_difference(multiply(fit.u, fit.v, false, true), p.w), 1e-9);
-  for (const double v : retarget(p.w, fit.u, fit.v, p.site).target.flat()) EXPECT_NEAR(v, 0, 1e-9);
+  const MatrixD target = retarget(p.w, fit.u, fit.v, p.site).target;
+  for (const double v : target.flat()) EXPECT_NEAR(v, 0, 1e-9);
 }
 
 TEST_P(Identities, ComponentsAreNested) {
