@@ -39,8 +39,8 @@ QuantizedWeight round_to_grid(const MatrixD& weight, const WeightScheme& scheme,
 QuantizedWeight quantize_rtn(const MatrixD& weight, const WeightScheme& scheme, bool round_to_half);
 
 struct GptqOptions {
-  double damping = 0.01;     ///< of the Hessian's mean diagonal, added inside
-  bool act_order = false;    ///< columns by descending diagonal, static groups
+  double damping = 0.01;   ///< of the Hessian's mean diagonal, added inside
+  bool act_order = false;  ///< columns by descending diagonal, static groups
   bool round_to_half = false;
 };
 struct GptqResult {
