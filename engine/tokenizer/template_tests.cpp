@@ -18,7 +18,7 @@ Value plain(Machine&, const Value& self, const Bound&) {
 
 bool iterable(const Value& value) { return value.text() || value.list() || value.dict(); }
 
-// Kept as one text so that the table below can point at it.
+// Tests that are another spelling of an operator.
 constexpr std::string_view operators[][2] = {{"eq", "=="},      {"equalto", "=="}, {"ne", "!="},    {"lt", "<"},
                                              {"le", "<="},      {"gt", ">"},       {"ge", ">="},    {"greaterthan", ">"},
                                              {"lessthan", "<"}, {"in", "in"},      {"sameas", "=="}};
