@@ -19,9 +19,9 @@ std::string megabytes(double bytes) {
 
 std::string several(std::size_t count, const std::string& thing) { return std::to_string(count) + " " + thing + (count == 1 ? "" : "s"); }
 
-/// "all 14 layers", "3 of 14 layers".
+/// "All 14 layers", "3 of 14 layers".
 std::string part_of(std::size_t count, std::size_t total) {
-  return (count == total ? "all " + std::to_string(total) : std::to_string(count) + " of " + std::to_string(total)) + " layers";
+  return (count == total ? "All " + std::to_string(total) : std::to_string(count) + " of " + std::to_string(total)) + " layers";
 }
 
 /// "4", "4 and 8": the different values in order.
@@ -61,7 +61,7 @@ Check rotation_check(const ExportSource& source) {
   if (source.rotation.any())
     return {"online-rotation", CheckStatus::ok,
             std::string("The rotations ") + (source.rotation.r1 ? source.rotation.r2 ? "R1 and R2 are" : "R1 is" : "R2 is") +
-                " folded into the weights: 0 are left to do while the model runs.",
+                " folded into the weights; nothing is rotated while the model runs.",
             "", ""};
   return {"online-rotation", CheckStatus::ok, "The weights are not rotated.", "", ""};
 }
@@ -89,8 +89,8 @@ void weight_checks(const Plans& plans, const ExportOptions& options, std::vector
   }
   if (odd_groups != 0)
     checks.push_back({"group-size", CheckStatus::refused,
-                      "The scales of " + part_of(odd_groups, plans.size()) + " (" + example + ") belong to groups of " + list_of(groups) +
-                          " weights, and GGUF's blocks need multiples of 32.",
+                      part_of(odd_groups, plans.size()) + " (" + example + ") have a scale for each " + list_of(groups) +
+                          " weights, and GGUF's blocks need multiples of 32 in each.",
                       "Solve again with groups of 32 or one scale a row.", ""});
   else
     checks.push_back(
