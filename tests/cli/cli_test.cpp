@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "formats/safetensors.h"
 #include "support/program.h"
+#include "support/solver_case.h"
 #include "support/test_data.h"
 
 namespace lrc::test {
@@ -265,7 +266,7 @@ TEST(Cli, InterruptedRunContinuesToTheSameBytes) {
 TEST(Cli, SolveReproducesTheGoldenCodes) {
   const TemporaryFolder folder;
   const auto golden = SafetensorsFile::open(data("solvers/case_tall.safetensors"));
-  const auto facts = read_json_file(data("solvers/case_tall.json"));
+  const auto facts = read_facts(data("solvers/case_tall.json"));
   const std::string out = (folder.path() / "out.safetensors").string();
   const Json j = json_of(
       {"solve", data("solvers/case_tall.safetensors").string(), "--method", "lrc", "--rank", "3", "--iterations", "1", "--out", out});
