@@ -75,6 +75,7 @@ ComparePanel::ComparePanel(Workspace& workspace, QWidget* parent) : QWidget(pare
   table_->horizontalHeader()->setSectionResizeMode(QHeaderView::Stretch);
   table_->horizontalHeader()->setHighlightSections(false);
   layout->addWidget(table_, 1);
+  layout->addStretch(0);  // takes the space while there is nothing to compare
   connect(only_differing_, &QCheckBox::toggled, this, [this] { fill(); });
   connect(copy, &QToolButton::clicked, this, [this] {
     QGuiApplication::clipboard()->setText(to_markdown(rows_, workspace_.slotTitle(workspace_.slotA()),

@@ -76,6 +76,7 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
   tabs_->setAccessibleName(tr("Errors"));
   tabs_->setDocumentMode(true);
   layout->addWidget(tabs_, 1);
+  layout->addStretch(0);  // takes the space while the tabs are hidden
 
   auto* all_page = new QWidget(tabs_);
   auto* all_layout = new QVBoxLayout(all_page);

@@ -132,6 +132,7 @@ RunDetailPanel::RunDetailPanel(Workspace& workspace, QWidget* parent)
   strip->addWidget(copy_);
   strip->addWidget(folder_);
   layout->addLayout(strip);
+  layout->addStretch(0);  // takes the space while there is no run
 
   connect(copy_, &QPushButton::clicked, this, [this] { QGuiApplication::clipboard()->setText(command_->text()); });
   connect(folder_, &QPushButton::clicked, this, [this] {
