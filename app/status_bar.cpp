@@ -53,6 +53,8 @@ void StatusItem::paintEvent(QPaintEvent*) {
   }
 }
 
+void StatusItem::showEvent(QShowEvent*) { updateGeometry(); }
+
 HostMemory host_memory() {
   HostMemory memory;
   if (QFile file("/proc/self/statm"); file.open(QIODevice::ReadOnly)) {

@@ -19,6 +19,7 @@ class StatusItem : public QAbstractButton {
 
  protected:
   void paintEvent(QPaintEvent* event) override;
+  void showEvent(QShowEvent* event) override;
 
  private:
   double bar_ = -1;

@@ -10,9 +10,13 @@
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
 
+// The resources lie in a static library: the linker keeps them only where somebody asks. Must stand outside a namespace.
+static void load_resources() { Q_INIT_RESOURCE(resources); }
+
 namespace lrc::app {
 
 QIcon themed_icon(const QString& name) {
+  load_resources();
   QFile file(":/icons/" + name + ".svg");
   if (!file.open(QIODevice::ReadOnly)) return {};
   const QByteArray source = file.readAll();

@@ -268,14 +268,14 @@ class LayersPanel : public QWidget {
     table_->setColumnWidth(LayerTableModel::rank, widths("Rank ▾"));
     table_->setColumnWidth(LayerTableModel::size, widths("Size ▾"));
     table_->setColumnWidth(LayerTableModel::error, widths("Error   A → B ▾") + 24);
-    for (const int number : {LayerTableModel::error_a, LayerTableModel::error_b}) table_->setColumnWidth(number, widths("14.80 "));
+    for (const int number : {LayerTableModel::error_a, LayerTableModel::error_b}) table_->setColumnWidth(number, widths("14.8 ▾"));
     for (const int number :
          {LayerTableModel::reduction, LayerTableModel::held_out, LayerTableModel::weights_only, LayerTableModel::activations_only})
       table_->setColumnWidth(number, widths("Activations ▾"));
     table_->setColumnWidth(LayerTableModel::share, widths("Share ▾"));
     header->setSectionResizeMode(LayerTableModel::error, QHeaderView::Stretch);
     header->setSectionResizeMode(LayerTableModel::marks, QHeaderView::Fixed);
-    const QStringList hidden = QSettings().value("layers/hidden", QStringList{"9", "10", "11", "12"}).toStringList();
+    const QStringList hidden = QSettings().value("layers/hidden", QStringList{"9", "10", "11", "12", "13"}).toStringList();
     for (int i = 2; i < LayerTableModel::column_count; ++i) table_->setColumnHidden(i, hidden.contains(QString::number(i)));
     shape_chosen_ = QSettings().contains("layers/hidden");
     column->addWidget(table_, 1);

@@ -121,6 +121,8 @@ void SegmentSwitch::addSegment(int id, const QString& text, const QString& tip) 
   button->setAccessibleName(accessibleName() + ": " + text);
   button->setCheckable(true);
   button->setProperty("segment", true);
+  for (auto* earlier : group_->buttons()) earlier->setProperty("last", false);
+  button->setProperty("last", true);
   button->setToolButtonStyle(Qt::ToolButtonTextOnly);
   group_->addButton(button, id);
   row_->addWidget(button);
@@ -186,7 +188,6 @@ QToolButton* make_tool_button(const QString& object_name, const QString& text, c
 QLabel* make_dim_label(const QString& text, QWidget* parent) {
   auto* label = new QLabel(text, parent);
   label->setProperty("dim", true);
-  label->setForegroundRole(QPalette::PlaceholderText);
   return label;
 }
 

@@ -75,6 +75,22 @@ class RecentDelegate : public QStyledItemDelegate {
   }
 };
 
+/// Says what will stand here while nothing does.
+class RecentList : public QListWidget {
+ public:
+  using QListWidget::QListWidget;
+
+ protected:
+  void paintEvent(QPaintEvent* event) override {
+    QListWidget::paintEvent(event);
+    if (count() > 0) return;
+    QPainter painter(viewport());
+    painter.setPen(colours().faint);
+    painter.drawText(viewport()->rect().adjusted(12, 12, -12, -12), Qt::AlignTop | Qt::AlignLeft | Qt::TextWordWrap,
+                     QObject::tr("Models, run folders and sessions that you open are listed here."));
+  }
+};
+
 QString when(const QDateTime& time) {
   const qint64 days = time.date().daysTo(QDate::currentDate());
   if (days <= 0) return QObject::tr("today %1").arg(time.toString("HH:mm"));
@@ -232,7 +248,7 @@ class StartPage : public QScrollArea {
     clear_->setAutoRaise(true);
     row->addWidget(clear_);
     column->addLayout(row);
-    recent_ = new QListWidget(page);
+    recent_ = new RecentList(page);
     recent_->setObjectName("recentList");
     recent_->setAccessibleName(tr("Recent files"));
     recent_->setItemDelegate(new RecentDelegate(recent_));
