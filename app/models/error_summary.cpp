@@ -80,7 +80,7 @@ QString describe_sources(const LayerRecord& record) {
   if (activations <= 0.2) sentence += ' ' + tr("More activation bits will hardly help.");
   if (record.rank > 0 && record.loss_uncorrected > 0) {
     const double removed = 1 - record.loss / record.loss_uncorrected;
-    sentence += ' ' + tr("Rank %1 removes %2; no solution of that rank leaves less than %3 %.")
+    sentence += ' ' + tr("Rank %1 removes %2; no solution of that rank has a regularised error below %3 %.")
                           .arg(record.rank)
                           .arg(stressed(removed))
                           .arg(format_error(record.lower_bound));

@@ -11,7 +11,8 @@ namespace lrc::app {
 struct LayerChange {
   int layer = -1;  ///< index in the model
   QString name;    ///< short
-  double before = 0, after = 0, bound = 0;
+  double before = 0, after = 0;
+  double after_regularized = 0, bound = 0;  ///< the bound certifies the regularised loss
   double removed() const { return before - after; }
 };
 enum class ChangeOrder { before, after, removed, model };

@@ -39,7 +39,7 @@ void DivergenceStrip::setCurrent(int token) {
   update();
 }
 
-QRect DivergenceStrip::plot() const { return rect().adjusted(40, 4, -4, -fontMetrics().height() - 6); }
+QRect DivergenceStrip::plot() const { return rect().adjusted(40, fontMetrics().height() / 2, -4, -fontMetrics().height() - 6); }
 
 int DivergenceStrip::tokenAt(int x) const {
   const QRect area = plot();

@@ -1,3 +1,4 @@
+#include <QCheckBox>
 #include <QComboBox>
 #include <QStackedLayout>
 #include <QTabWidget>
@@ -46,6 +47,7 @@ class ErrorsPanel : public QWidget, public PlotHooks {
   QTabWidget* tabs_;
   QLabel *sentence_, *sources_sentence_, *legend_;
   QComboBox *order_, *count_;
+  QCheckBox* bound_;
   QCustomPlot *all_, *sources_;
   PlotTwin* twin_;
   QCPItemRect* current_ = nullptr;
@@ -98,6 +100,10 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
   count_->setObjectName("errorsCount");
   count_->setAccessibleName(tr("How many layers"));
   count_->addItems({tr("first %1").arg(worst_shown), tr("all")});
+  bound_ = new QCheckBox(tr("Bound"), all_page);
+  bound_->setObjectName("errorsBound");
+  bound_->setToolTip(tr("The certified lower bound holds for the regularised loss: with it, the error after is drawn in that loss"));
+  options->addWidget(bound_);
   options->addWidget(order_);
   options->addWidget(count_);
   all_layout->addLayout(options);
@@ -130,6 +136,7 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
     tabs_->setCurrentIndex(0);
     twin_->showTable(on);
   });
+  connect(bound_, &QCheckBox::toggled, this, [this] { refresh(); });
   connect(order_, &QComboBox::currentIndexChanged, this, [this] { refresh(); });
   connect(count_, &QComboBox::currentIndexChanged, this, [this] { refresh(); });
   connect(all_, &QCustomPlot::mousePress, this, [this](QMouseEvent* event) {
@@ -174,7 +181,8 @@ void ErrorsPanel::gather() {
       if (found == of_a.end()) continue;
       before = found->second->loss;
     }
-    changes_.push_back({int(i), QString::fromStdString(short_name(layers[i])), before, after->second->loss, after->second->lower_bound});
+    changes_.push_back({int(i), QString::fromStdString(short_name(layers[i])), before, after->second->loss, after->second->loss_regularized,
+                        after->second->lower_bound});
   }
   sort_changes(changes_, ChangeOrder(order_->currentIndex()));
 }
@@ -200,10 +208,10 @@ void ErrorsPanel::refresh() {
   sentence_->setText(
       describe_changes(changes_, workspace_.slotTitle(workspace_.slotA()), workspace_.slotTitle(workspace_.slotB()), before_is_run_));
   const Colours& c = colours();
-  legend_->setText(QStringLiteral("<span style='color:%1'>●</span> %2 &nbsp; <span style='color:%3'>◆</span> %4 &nbsp; — %5 &nbsp; <span "
-                                  "style='color:%6'>╱</span> %7")
-                       .arg(c.a_fill.name(), before_is_run_ ? tr("before: A") : tr("before: no branch"), c.b_fill.name(), tr("after: B"),
-                            tr("bound"), c.codes.name(), tr("Σ removed (right)")));
+  legend_->setText(
+      QStringLiteral(
+          "<span style='color:%1'>●</span> %2 &nbsp; <span style='color:%3'>◆</span> %4 &nbsp; <span style='color:%5'>╱</span> %6")
+          .arg(c.a_fill.name(), before_is_run_ ? tr("A") : tr("no branch"), c.b_fill.name(), tr("B"), c.codes.name(), tr("Σ removed")));
   drawAll();
   drawSources();
   twin_->refresh();
@@ -214,11 +222,12 @@ void ErrorsPanel::drawAll() {
   style_plot(*all_);
   all_->clearPlottables();
   all_->clearItems();
-  make_logarithmic(*all_->yAxis, tr("output error, %"));
+  make_logarithmic(*all_->yAxis, bound_->isChecked() ? tr("regularised error, %") : tr("output error, %"));
   make_linear(*all_->yAxis2, tr("Σ share removed, %"));
   all_->yAxis2->setVisible(true);
   all_->yAxis2->setTickLabels(true);
   drawn_ = count_->currentIndex() == 0 ? std::min(worst_shown, changes_.size()) : changes_.size();
+  const bool with_bound = bound_->isChecked();
   QVector<double> x, before, after, bound, removed;
   auto* stems = new QCPCurve(all_->xAxis, all_->yAxis);
   stems->setPen(QPen(c.scales, drawn_ > 120 ? 1 : 2));
@@ -234,8 +243,8 @@ void ErrorsPanel::drawAll() {
     };
     x.push_back(double(i + 1));
     before.push_back(positive(change.before));
-    after.push_back(positive(change.after));
-    bound.push_back(positive(change.bound));
+    after.push_back(positive(with_bound ? change.after_regularized : change.after));
+    bound.push_back(with_bound ? positive(change.bound) : qQNaN());
     removed.push_back(100 * cumulative[i]);
     stems->addData(x.back(), before.back());
     stems->addData(x.back(), after.back());
@@ -273,8 +282,8 @@ void ErrorsPanel::markCurrent() {
   current_->setVisible(false);
   for (std::size_t i = 0; i < drawn_; ++i)
     if (changes_[i].layer == workspace_.currentLayer()) {
-      const double low = std::min({changes_[i].before, changes_[i].after, changes_[i].bound}),
-                   high = std::max(changes_[i].before, changes_[i].after);
+      const double after = bound_->isChecked() ? changes_[i].after_regularized : changes_[i].after;
+      const double low = std::min(changes_[i].before, after), high = std::max(changes_[i].before, after);
       current_->topLeft->setCoords(double(i) + 0.5, 115 * high);
       current_->bottomRight->setCoords(double(i) + 1.5, 87 * low);
       current_->setVisible(true);
@@ -316,7 +325,8 @@ void ErrorsPanel::drawSources() {
                            {tr("activations only"), record->activations_only, c.codes, false},
                            {tr("both, no branch"), record->loss_uncorrected, c.a_fill, false},
                            {tr("with branch"), record->loss, c.b_fill, false},
-                           {tr("bound, rank %1").arg(record->rank), record->lower_bound, c.text, true}};
+                           {tr("the same, regularised"), record->loss_regularized, c.scales, false},
+                           {tr("bound of it, rank %1").arg(record->rank), record->lower_bound, c.text, true}};
   auto ticker = QSharedPointer<QCPAxisTickerText>::create();
   double highest = 0;
   for (std::size_t i = 0; i < bars.size(); ++i) {

@@ -94,6 +94,7 @@ class ExportPanel : public QWidget {
   ExportOptions options() const;
   const Exporter* target() const;
   const Preflight* preflight() const;
+  std::optional<Recipe> fixedRecipe() const;  ///< B's, with what refuses taken out; nothing where this model cannot be solved so
 
   Workspace& workspace_;
   TitleControls* controls_;
@@ -418,12 +419,9 @@ void ExportPanel::show() {
     QString cost;
     QString fix_button;
     if (found->fixable()) {
-      try {
-        const Forecast future = forecast(recipe_for_export(b->manifest.recipe, *exporter), *workspace_.model());
-        cost = tr("≈ %1").arg(format_duration(future.seconds));
+      if (const auto recipe = fixedRecipe()) {
+        cost = tr("≈ %1").arg(format_duration(forecast(*recipe, *workspace_.model()).seconds));
         fix_button = tr("Solve again for this target");
-      } catch (const Error& error) {
-        workspace_.log(LogLevel::warning, QString::fromUtf8(error.what()));
       }
     }
     verdict_->say(verdict(*found) + (cost.isEmpty() ? QString() : ' ' + tr("Solving again for this target takes %1.").arg(cost)),
@@ -501,11 +499,21 @@ void ExportPanel::showOutcome() {
   command_->setToolTip(command_->text());
 }
 
-void ExportPanel::fix() {
+std::optional<Recipe> ExportPanel::fixedRecipe() const {
   const RunEntry* b = run_in(workspace_, workspace_.slotB());
   const Exporter* exporter = target();
-  if (b == nullptr || exporter == nullptr) return;
-  workspace_.editDraft(tr("Recipe for %1").arg(text_of(exporter->title)), recipe_for_export(b->manifest.recipe, *exporter));
+  if (b == nullptr || exporter == nullptr) return {};
+  Recipe recipe = recipe_for_export(b->manifest.recipe, *exporter);
+  // Groups that the target likes best need not divide this model's rows; the run's own did.
+  if (problem_of(recipe, *workspace_.model())) recipe.weight.group_size = b->manifest.recipe.weight.group_size;
+  if (problem_of(recipe, *workspace_.model())) return {};
+  return recipe;
+}
+
+void ExportPanel::fix() {
+  const auto recipe = fixedRecipe();
+  if (!recipe) return;
+  workspace_.editDraft(tr("Recipe for %1").arg(text_of(target()->title)), *recipe);
   const int number = workspace_.startRun();
   if (number > 0)
     workspace_.log(LogLevel::info,

@@ -233,29 +233,24 @@ QMenu* make_export_menu(QWidget* parent, std::vector<QCustomPlot*> plots, const 
 QCPScatterStyle scatter(Marker marker, const QColor& colour, double size, bool filled) {
   const QPen pen(colour, 1.3);
   const QBrush brush = filled ? QBrush(colour) : QBrush(colours().base);
+  // Paths are drawn for a size of 6 pixels; QCustomPlot scales them.
+  QPainterPath path;
   switch (marker) {
     case Marker::disc:
-      return QCPScatterStyle(QCPScatterStyle::ssDisc, pen, brush, size);
+      return QCPScatterStyle(QCPScatterStyle::ssCircle, pen, brush, size);
     case Marker::square:
       return QCPScatterStyle(QCPScatterStyle::ssSquare, pen, brush, size);
-    case Marker::tick: {
-      QPainterPath path;
-      path.moveTo(-size / 2, 0);
-      path.lineTo(size / 2, 0);
+    case Marker::tick:
+      path.moveTo(-3, 0);
+      path.lineTo(3, 0);
       return QCPScatterStyle(path, QPen(colour, 1.5), Qt::NoBrush, size);
-    }
-    case Marker::triangle: {
-      QPainterPath path;
-      path.addPolygon(QPolygonF() << QPointF(0, -size / 2) << QPointF(size / 2, size / 2) << QPointF(-size / 2, size / 2));
-      path.closeSubpath();
-      return QCPScatterStyle(path, pen, brush, size);
-    }
+    case Marker::triangle:
+      path.addPolygon(QPolygonF() << QPointF(0, -3) << QPointF(3, 3) << QPointF(-3, 3));
+      break;
     case Marker::diamond:
+      path.addPolygon(QPolygonF() << QPointF(0, -3.6) << QPointF(3.6, 0) << QPointF(0, 3.6) << QPointF(-3.6, 0));
       break;
   }
-  const double half = size * 0.6;
-  QPainterPath path;
-  path.addPolygon(QPolygonF() << QPointF(0, -half) << QPointF(half, 0) << QPointF(0, half) << QPointF(-half, 0));
   path.closeSubpath();
   return QCPScatterStyle(path, pen, brush, size);
 }

@@ -56,7 +56,7 @@ class RunDetailPanel : public QWidget, public PlotHooks {
   StageBar* stages_;
   QLabel *time_, *facts_;
   QCustomPlot* plot_;
-  QCPGraph *solved_ = nullptr, *bound_ = nullptr;
+  QCPGraph* solved_ = nullptr;
   QPlainTextEdit* log_;
   QLineEdit* command_;
   QPushButton *copy_, *folder_, *evaluate_;
@@ -281,9 +281,6 @@ void RunDetailPanel::drawLayers() {
     make_logarithmic(*plot_->yAxis, tr("error, %"));
     make_linear(*plot_->xAxis, tr("layers in order of solving"));
     plot_->xAxis->setRange(0, std::max<double>(1, double(shown->manifest.layers_total) + 1));
-    bound_ = plot_->addGraph();
-    bound_->setLineStyle(QCPGraph::lsNone);
-    bound_->setScatterStyle(scatter(Marker::tick, c.codes, 5));
     solved_ = plot_->addGraph();
     solved_->setLineStyle(QCPGraph::lsNone);
     solved_->setScatterStyle(scatter(marker_of(shown->manifest.recipe.method), c.b_fill, 6));
@@ -293,15 +290,13 @@ void RunDetailPanel::drawLayers() {
     const LayerRecord& record = layers[drawn_layers_];
     const double x = double(drawn_layers_ + 1);
     if (record.loss > 0) solved_->addData(x, 100 * record.loss);
-    if (record.lower_bound > 0) bound_->addData(x, 100 * record.lower_bound);
   }
   double low = qInf(), high = 0;
   for (const LayerRecord& record : layers)
-    for (const double value : {record.loss, record.lower_bound})
-      if (value > 0) {
-        low = std::min(low, 100 * value);
-        high = std::max(high, 100 * value);
-      }
+    if (record.loss > 0) {
+      low = std::min(low, 100 * record.loss);
+      high = std::max(high, 100 * record.loss);
+    }
   if (high > 0)
     plot_->yAxis->setRange(low / 1.4, high * 1.4);
   else
@@ -340,7 +335,7 @@ QString RunDetailPanel::hoverText(const QPoint& pixel) const {
   const long index = std::lround(plot_->xAxis->pixelToCoord(pixel.x())) - 1;
   if (index < 0 || std::size_t(index) >= shown->manifest.layers.size()) return {};
   const LayerRecord& record = shown->manifest.layers[std::size_t(index)];
-  return tr("%1\nerror %2 % (solved)\nbound ≥ %3 %\nrank %4, %5")
+  return tr("%1\nerror %2 % (solved)\nbound ≥ %3 % (regularised loss)\nrank %4, %5")
       .arg(shortName(record.name), format_error(record.loss), format_error(record.lower_bound))
       .arg(record.rank)
       .arg(format_duration(record.seconds));

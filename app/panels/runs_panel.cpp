@@ -25,7 +25,11 @@ class RunsPanel : public QWidget {
  public:
   RunsPanel(Workspace& workspace, QWidget* parent);
 
+ protected:
+  bool eventFilter(QObject* object, QEvent* event) override;
+
  private:
+  void fitColumns();  ///< the recipe's name takes what the numbers leave
   const RunEntry* current() const { return workspace_.findRun(selection_.current()); }
   void follow();  ///< buttons and sentence
   void showSelection();
@@ -85,11 +89,12 @@ RunsPanel::RunsPanel(Workspace& workspace, QWidget* parent)
   table_->sortByColumn(RunTableModel::number, Qt::DescendingOrder);
   auto* header = table_->horizontalHeader();
   const int digit = fontMetrics().horizontalAdvance('0');
-  const int widths[] = {28, 5, 0, 22, 7, 8, 9, 10, 7, 10};
+  const int characters[] = {0, 4, 0, 19, 5, 6, 7, 8, 5, 8};
   for (int column = 0; column < RunTableModel::column_count; ++column) {
-    header->setSectionResizeMode(column, column == RunTableModel::recipe ? QHeaderView::Stretch : QHeaderView::Interactive);
-    header->resizeSection(column, column == 0 ? 28 : widths[column] * digit + 12);
+    header->setSectionResizeMode(column, QHeaderView::Interactive);
+    header->resizeSection(column, column == RunTableModel::slot ? 28 : characters[column] * digit + 16);
   }
+  table_->viewport()->installEventFilter(this);
   layout->addWidget(table_, 1);
 
   connect(filter_, &QLineEdit::textChanged, this, [this](const QString& text) {
@@ -132,6 +137,22 @@ RunsPanel::RunsPanel(Workspace& workspace, QWidget* parent)
   connect(&workspace_, &Workspace::modelOpened, this, [this] { follow(); });
   connect(&workspace_, &Workspace::modelClosed, this, [this] { follow(); });
   follow();
+}
+
+void RunsPanel::fitColumns() {
+  auto* header = table_->horizontalHeader();
+  const int width = table_->viewport()->width();
+  table_->setColumnHidden(RunTableModel::file, width < 800);
+  table_->setColumnHidden(RunTableModel::top1, width < 620);
+  int others = 0;
+  for (int column = 0; column < RunTableModel::column_count; ++column)
+    if (column != RunTableModel::recipe && !table_->isColumnHidden(column)) others += header->sectionSize(column);
+  header->resizeSection(RunTableModel::recipe, std::max(120, width - others));
+}
+
+bool RunsPanel::eventFilter(QObject* object, QEvent* event) {
+  if (object == table_->viewport() && event->type() == QEvent::Resize) fitColumns();
+  return QWidget::eventFilter(object, event);
 }
 
 void RunsPanel::showSelection() {

@@ -94,12 +94,12 @@ SpectrumPanel::SpectrumPanel(Workspace& workspace, QWidget* parent) : QWidget(pa
 
   readout_ = new ReadoutRow(this);
   readout_->setObjectName("spectrumReadout");
-  cell_rank_ = readout_->addCell(tr("rank"), "1888 (100 %)");
-  cell_bound_ = readout_->addCell(tr("lower bound"), QStringLiteral("≥ 88.88 %"));
-  cell_same_ = readout_->addCell(tr("same codes"), "88.88 %");
+  cell_rank_ = readout_->addCell(tr("rank"), "576 (100 %)");
+  cell_bound_ = readout_->addCell(tr("lower bound"), QStringLiteral("≥ 0.0888 %"));
+  cell_same_ = readout_->addCell(tr("same codes"), "0.0888 %");
   cell_captured_ = readout_->addCell(tr("captured"), "100 %");
-  cell_cost_ = readout_->addCell(tr("cost"), "+88.88 b/w");
-  cell_adds_ = readout_->addCell(tr("adds"), "88.88 MB");
+  cell_cost_ = readout_->addCell(tr("cost"), "+18.88 b/w");
+  cell_adds_ = readout_->addCell(tr("adds"), "8.88 MB");
   layout->addWidget(readout_);
   rows_ = new QWidget(this);
   rows_->setObjectName("spectrumRows");

@@ -250,10 +250,10 @@ void SpectrumPlots::drawUpper() {
   if (shown_.size() == 1 && !weights && !shown_.front().spectrum->whitened_error.empty()) {
     captured_text_ = add_text(*upper_, {}, 0, 0, c.b_text, Qt::AlignLeft | Qt::AlignBottom);
     captured_text_->setFont(font_of_points(font(), 8, true));
-    left_text_ = add_text(*upper_, {}, 1, 0, c.dim, Qt::AlignRight | Qt::AlignBottom);
+    left_text_ = add_text(*upper_, {}, 1, 0, c.dim, Qt::AlignRight | Qt::AlignTop);
     for (QCPItemText* text : {captured_text_, left_text_}) {
       text->position->setType(QCPItemPosition::ptAxisRectRatio);
-      text->position->setCoords(text == captured_text_ ? 0.01 : 0.99, 0.99);
+      text->position->setCoords(text == captured_text_ ? 0.01 : 0.99, text == captured_text_ ? 0.99 : 0.02);
       remember(text, upper_);
     }
   }
@@ -287,7 +287,7 @@ void SpectrumPlots::drawMany() {
 
 void SpectrumPlots::drawLower() {
   const Colours& c = colours();
-  make_logarithmic(*lower_->yAxis, tr("output error, % of ‖WX‖²"));
+  make_logarithmic(*lower_->yAxis, tr("error, % of ‖WX‖²"));
   if (shown_.size() > most_single_curves) return;
   for (std::size_t i = 0; i < shown_.size(); ++i) {
     const ShownLayer& shown = shown_[i];
@@ -391,10 +391,14 @@ void SpectrumPlots::scaleY() {
 
 void SpectrumPlots::placeLabels() {
   const double right = std::max(0.0, lower_->xAxis->range().upper);
+  const QCPRange y = lower_->yAxis->range();
+  // Where a curve runs out of the plot at the bottom, its name stands before that.
+  const double lowest = y.lower * std::pow(y.upper / y.lower, 0.2);
   for (const EndLabel& label : end_labels_) {
     const auto& curve = label.bound ? label.of->lower_bound_by_rank : label.of->same_codes_by_rank;
-    const std::size_t rank = std::min(curve.size() - 1, std::size_t(right));
-    label.text->position->setCoords(double(rank), std::max(100 * curve[rank], lower_->yAxis->range().lower));
+    std::size_t rank = std::min(curve.size() - 1, std::size_t(right));
+    while (rank > 0 && 100 * curve[rank] < lowest) --rank;
+    label.text->position->setCoords(double(rank), 100 * curve[rank]);
   }
 }
 

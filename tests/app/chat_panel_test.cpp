@@ -1,0 +1,143 @@
+#include <QComboBox>
+#include <QLabel>
+#include <QPlainTextEdit>
+#include <QPushButton>
+#include <QSlider>
+#include <QSpinBox>
+
+#include "models/conversation.h"
+#include "panel_fixture.h"
+#include "panels/branch_box.h"
+#include "panels/divergence_strip.h"
+#include "panels/panel_widgets.h"
+#include "panels/token_text.h"
+
+namespace lrc::app::test {
+namespace {
+
+class ChatPanelTest : public PanelTest {
+ protected:
+  void SetUp() override {
+    PanelTest::SetUp();
+    open(make_chat_panel, {1180, 700});
+    open_stories();
+    // The form follows from the model, off the window's thread; stories260K has no template.
+    ASSERT_TRUE(QTest::qWaitFor([&] { return find<QComboBox>("chatTemplate")->currentIndex() == int(PromptForm::none); }, 10000));
+    find<QSpinBox>("samplingMaxNew")->setValue(24);
+  }
+  bool idle() { return find<QPushButton>("chatSend")->text().startsWith("Send"); }
+  void say(const QString& text) {
+    auto* input = find<QPlainTextEdit>("chatInput");
+    QTest::keyClicks(input, text);
+    QTest::keyClick(input, Qt::Key_Return);
+  }
+  bool wait() { return QTest::qWaitFor([&] { return idle(); }, 30000); }
+  QString answer(const char* name) { return find<TokenText>(name)->toPlainText(); }
+  SegmentSwitch* mode() { return static_cast<SegmentSwitch*>(find<QWidget>("chatMode")); }
+};
+
+TEST_F(ChatPanelTest, BothSidesAnswerOnePrompt) {
+  workspace->setSlotB({});
+  say("Once upon a time");
+  EXPECT_FALSE(idle());
+  ASSERT_TRUE(wait());
+  EXPECT_FALSE(answer("chatAnswerA1").isEmpty());
+  EXPECT_EQ(answer("chatAnswerA1"), answer("chatAnswerB1")) << "equal models, equal seeds, equal answers";
+  EXPECT_EQ(find<QWidget>("chatPromptA1")->y(), find<QWidget>("chatPromptB1")->y()) << "turns are aligned";
+  say(" and then");
+  ASSERT_TRUE(wait());
+  EXPECT_FALSE(answer("chatAnswerA2").isEmpty());
+}
+
+TEST_F(ChatPanelTest, FollowingItselfDivergesByNothing) {
+  workspace->setSlotB({});
+  mode()->setCurrent(1);
+  say("Lily and Ben");
+  ASSERT_TRUE(wait());
+  EXPECT_EQ(find<DivergenceStrip>("divergenceStrip")->count(), find<TokenText>("chatAnswerB1")->count());
+  EXPECT_GT(find<DivergenceStrip>("divergenceStrip")->count(), 5);
+  const QString text = find<QLabel>("divergenceText")->text();
+  EXPECT_TRUE(text.contains("100.0 %")) << text.toStdString();
+  EXPECT_TRUE(text.contains("max <b>0")) << text.toStdString();
+  EXPECT_EQ(answer("chatAnswerA1"), answer("chatAnswerB1"));
+}
+
+TEST_F(ChatPanelTest, ARunDivergesAndItsBranchIsHeardLive) {
+  mode()->setCurrent(1);
+  say("Once upon a time");
+  ASSERT_TRUE(wait());
+  auto* text = find<QLabel>("divergenceText");
+  const QString with_branch = text->text();
+  ASSERT_TRUE(with_branch.contains("nat"));
+  auto* components = find<QSlider>("branchComponents");
+  ASSERT_TRUE(components->isVisible());
+  components->setValue(0);
+  ASSERT_TRUE(QTest::qWaitFor([&] { return idle() && text->text() != with_branch; }, 30000));
+  const QString none = text->text();
+  components->setValue(components->maximum());
+  ASSERT_TRUE(QTest::qWaitFor([&] { return idle() && text->text() == with_branch; }, 30000)) << "all components are the branch itself";
+  static_cast<SegmentSwitch*>(find<QWidget>("branchSwitch"))->setCurrent(1);
+  ASSERT_TRUE(QTest::qWaitFor([&] { return idle() && text->text() == none; }, 30000)) << "bypass is no component";
+}
+
+TEST_F(ChatPanelTest, EscStopsWithinAToken) {
+  workspace->setSlotB({});
+  find<QSpinBox>("samplingMaxNew")->setValue(400);
+  say("Once upon a time");
+  ASSERT_TRUE(QTest::qWaitFor([&] { return !answer("chatAnswerA1").isEmpty(); }, 30000));
+  QTest::keyClick(find<QPlainTextEdit>("chatInput"), Qt::Key_Escape);
+  ASSERT_TRUE(wait());
+  const QString said = answer("chatAnswerA1");
+  QTest::qWait(50);
+  EXPECT_EQ(answer("chatAnswerA1"), said) << "nothing is said after the stop";
+  EXPECT_TRUE(answer("chatAnswerB1").isEmpty()) << "B does not begin";
+}
+
+TEST_F(ChatPanelTest, PointingAtATokenShowsBothSides) {
+  mode()->setCurrent(1);
+  say("Tom had a big");
+  ASSERT_TRUE(wait());
+  auto* strip = find<DivergenceStrip>("divergenceStrip");
+  ASSERT_GT(strip->count(), 3);
+  int x = 0;
+  while (strip->tokenAt(x) != 2) ++x;
+  QTest::mouseClick(strip, Qt::LeftButton, {}, {x + 1, 20});
+  auto* popover = static_cast<TokenPopover*>(find<QWidget>("tokenPopover"));
+  ASSERT_TRUE(popover->isVisible());
+  ASSERT_GE(popover->rows().size(), 5u);
+  for (const auto& row : popover->rows()) {
+    EXPECT_GE(row.a, 0.0);
+    EXPECT_LE(row.b, 1.0);
+  }
+  EXPECT_EQ(find<TokenText>("chatAnswerB1")->current(), 2);
+}
+
+TEST_F(ChatPanelTest, RegeneratingGivesTheSameForTheSameSeed) {
+  say("The cat");
+  ASSERT_TRUE(wait());
+  const QString a = answer("chatAnswerA1"), b = answer("chatAnswerB1");
+  QTest::mouseClick(find<QToolButton>("chatRegenerate"), Qt::LeftButton);
+  ASSERT_TRUE(wait());
+  EXPECT_EQ(answer("chatAnswerA1"), a);
+  EXPECT_EQ(answer("chatAnswerB1"), b);
+  EXPECT_EQ(panel->findChildren<QToolButton*>("chatRegenerate").size(), 1);
+}
+
+TEST(Conversation, Divergence) {
+  std::vector<TokenComparison> tokens(4);
+  for (std::size_t i = 0; i < 4; ++i) {
+    tokens[i].kl = double(i);
+    tokens[i].top_first = {{TokenId(i), 0.9}};
+    tokens[i].top_second = {{TokenId(i == 3 ? 9 : i), 0.9}};
+  }
+  const auto summary = summarise(tokens);
+  ASSERT_TRUE(summary);
+  EXPECT_DOUBLE_EQ(summary->mean, 1.5);
+  EXPECT_DOUBLE_EQ(summary->maximum, 3);
+  EXPECT_DOUBLE_EQ(summary->p95, 2.85);
+  EXPECT_DOUBLE_EQ(summary->same_top, 0.75);
+  EXPECT_FALSE(summarise({}));
+}
+
+}  // namespace
+}  // namespace lrc::app::test
