@@ -18,9 +18,9 @@ namespace lrc {
 namespace {
 
 // Tokens whose products are summed in float32 before they go into float64 (methods.md 1.4).
-constexpr std::size_t kChunk = 1024;
+constexpr std::size_t kChunk = 2048;
 // Tokens that are held quantized at a time: bounds the memory of a call with very many tokens.
-constexpr std::size_t kBatch = 4 * kChunk;
+constexpr std::size_t kBatch = 2 * kChunk;
 constexpr std::size_t kTokensPerTask = 32;
 
 void prepare(SecondMoments& moments, std::size_t width) {
@@ -87,7 +87,7 @@ void add_tile(const Tile& tile, std::size_t tokens, std::size_t width) {
 
 void add_tiles(std::vector<Tile>& tiles, const float* a, const float* b, std::size_t width, MatrixD& sum) {
   // Small widths are cut finer, so that a few processors share them evenly. The cut depends on the width alone.
-  const std::size_t side = width <= 768 ? 192 : 384;
+  const std::size_t side = width <= 768 ? 288 : 384;
   for (std::size_t row = 0; row < width; row += side)
     for (std::size_t column = a == b ? row : 0; column < width; column += side)
       tiles.push_back({a, b, &sum, row, column, std::min(side, width - row), std::min(side, width - column)});

@@ -38,7 +38,7 @@ void add_layer(Work& work, const LayerScheme& scheme, double out, double in) {
   // Losses of the solution, of the uncorrected one and on held-out tokens; the curves' Gram matrices and values.
   work.dense += 18 * full + 2 * small * small * large;
   work.eigen += 2 * 3 * small * small * small;
-  work.gptq += full;
+  if (scheme.method != "rtn") work.gptq += full;
   if (is_lrc) {
     work.gptq += rounds * full;
     work.dense += rounds * 8 * full;
@@ -56,7 +56,7 @@ Work work_of(const Recipe& recipe, const Model& model, const Tokens& tokens) {
   std::map<std::pair<std::size_t, SiteKind>, double> sites;  // block and kind, with their width
   for (const auto& layer : model.layers()) {
     const double out = double(layer.out_features), in = double(layer.in_features);
-    work.reading += out * in;
+    work.reading += 4 * out * in;  // widening, packing and rotating both sides, beside what one rotation costs
     work.forward += 2 * tokens.all * out * in;
     const auto scheme = effective_scheme(recipe, layer);
     if (scheme.skipped) continue;
@@ -115,11 +115,12 @@ Forecast forecast(const Recipe& recipe, const Model& model) {
   const auto tokens = tokens_of(recipe, model);
   const auto work = work_of(recipe, model, tokens);
   const auto speed = machine_speed();
+  const double threads = double(thread_count());
   // The seven layers of a block run side by side; the widest of them keeps some threads waiting.
-  const double threads = double(std::clamp(thread_count(), 1, 5));
-  const double rotate = work.reading / speed.reading / threads;
-  const double calibrate = work.forward / speed.forward + work.moments / speed.moments;
-  const double solve = (work.dense / speed.dense + work.eigen / speed.eigen + work.gptq / speed.gptq) / threads;
+  const double at_layers = std::min(threads, 4.0);
+  const double rotate = work.reading / speed.reading / at_layers;
+  const double calibrate = (work.forward / speed.forward + work.moments / speed.moments) / threads;
+  const double solve = (work.dense / speed.dense + work.eigen / speed.eigen + work.gptq / speed.gptq) / at_layers;
   result.by_stage = {{"rotate", rotate}, {"calibrate", calibrate}, {"solve", solve}};
   result.seconds = rotate + calibrate + solve;
   result.peak_memory_bytes = std::uint64_t(peak_memory(recipe, model, tokens));

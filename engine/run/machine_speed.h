@@ -2,8 +2,7 @@
 
 namespace lrc {
 
-/// How fast this machine does the five kinds of work that a run is made of, in floating-point operations a second. Dense
-/// algebra, eigenproblems and GPTQ: one thread (layers run side by side); the others: all threads.
+/// How fast one thread of this machine does the kinds of work that a run is made of, in floating-point operations a second.
 struct MachineSpeed {
   double dense = 0;    ///< float64 products
   double eigen = 0;    ///< symmetric eigenproblem with vectors, counted as 9 n³
@@ -12,7 +11,7 @@ struct MachineSpeed {
   double moments = 0;  ///< float32 products of the second moments
   double reading = 0;  ///< weights widened and rotated a second
 };
-/// Measured in about half a second at first use, then kept in the cache folder for this processor and number of threads.
+/// Measured in about half a second at first use, then kept in the cache folder for this processor.
 MachineSpeed machine_speed();
 
 }  // namespace lrc
