@@ -33,7 +33,7 @@ double factor_bytes(const LayerScheme& scheme, std::size_t out_features, std::si
 
 std::vector<double> weight_error_share(const LayerSpectrum& spectrum) {
   double total = 0;
-  for (const double value : spectrum.weight) total += value * value;
+  for (const double value : spectrum.weight_error) total += value * value;
   std::vector<double> shares;
   if (!(total > 0)) return shares;
   for (const double value : spectrum.weight_error) shares.push_back(value * value / total);

@@ -13,7 +13,7 @@ std::optional<double> value_at(const std::vector<double>& by_rank, std::size_t r
 /// Factors U (out, rank) and V (in, rank).
 double factor_bits_per_weight(const LayerScheme& scheme, std::size_t out_features, std::size_t in_features, std::size_t rank);
 double factor_bytes(const LayerScheme& scheme, std::size_t out_features, std::size_t in_features, std::size_t rank);
-/// Squared singular values of W − Ŵ as a share of ‖W‖²: comparable in shape, not in height, with the whitened error.
+/// Squared singular values of W − Ŵ as a share of ‖W − Ŵ‖²: comparable in shape, not in height, with the whitened error.
 std::vector<double> weight_error_share(const LayerSpectrum& spectrum);
 /// Of several curves, at each rank that all of them have.
 std::vector<double> quantile_curve(const std::vector<const std::vector<double>*>& curves, double quantile);

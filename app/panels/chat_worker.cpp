@@ -25,6 +25,7 @@ struct ChatWorker::Run {
   std::shared_ptr<const Job> job;
   std::shared_ptr<Sessions> sessions;
   std::array<std::optional<OpenedModel>, 2> opened;
+  std::array<std::string, 2> titles;
   QPointer<ChatWorker> worker;
   quint64 generation;
   std::stop_token stop;
@@ -155,7 +156,10 @@ void ChatWorker::submit(std::shared_ptr<const Job> job) {
   run->sessions = sessions_;
   run->worker = this;
   run->generation = generation_;
-  for (int side = 0; side < 2; ++side) run->opened[std::size_t(side)] = workspace_.opened(job->sides[std::size_t(side)]);
+  for (int side = 0; side < 2; ++side) {
+    run->opened[std::size_t(side)] = workspace_.opened(job->sides[std::size_t(side)]);
+    run->titles[std::size_t(side)] = workspace_.slotTitle(job->sides[std::size_t(side)]).toStdString();
+  }
   const quint64 generation = generation_;
   workspace_.chatLane().submit<Outcome>(
       "chat", this,
@@ -164,7 +168,9 @@ void ChatWorker::submit(std::shared_ptr<const Job> job) {
         run->stop = source->get_token();
         Outcome outcome;
         for (int side = 0; side < 2; ++side)
-          if (!run->opened[std::size_t(side)]) throw Error(ErrorKind::bad_input, "There is no model to talk to; open one first.");
+          if (!run->opened[std::size_t(side)])
+            throw Error(ErrorKind::bad_input,
+                        run->titles[std::size_t(side)] + " cannot talk yet: its run is not finished. Wait for it, or choose another.");
         try {
           run->carryOut();
         } catch (const Error& error) {

@@ -120,7 +120,7 @@ void RunDelegate::paint(QPainter* painter, const QStyleOptionViewItem& original,
       box.setLeft(box.left() + 20);
       const QVariant fraction = index.data(RunTableModel::fraction_role);
       if (fraction.isValid() && box.width() > 120) {
-        const QRect bar(box.left(), box.center().y() - 3, 64, 7);
+        const QRect bar(box.left(), box.center().y() - 3, 40, 7);
         painter->setRenderHint(QPainter::Antialiasing, false);
         painter->setPen(c.line);
         painter->setBrush(c.base);

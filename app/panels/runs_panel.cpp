@@ -143,7 +143,7 @@ void RunsPanel::fitColumns() {
   auto* header = table_->horizontalHeader();
   const int width = table_->viewport()->width();
   table_->setColumnHidden(RunTableModel::file, width < 800);
-  table_->setColumnHidden(RunTableModel::top1, width < 620);
+  table_->setColumnHidden(RunTableModel::top1, width < 760);
   int others = 0;
   for (int column = 0; column < RunTableModel::column_count; ++column)
     if (column != RunTableModel::recipe && !table_->isColumnHidden(column)) others += header->sectionSize(column);

@@ -242,7 +242,7 @@ void SpectrumPlots::drawUpper() {
         legend << name(c.b_fill, QStringLiteral("──"), tr("weight W")) << name(c.codes, QStringLiteral("╌╌"), tr("rounding error W − Ŵ"));
       else
         legend << name(c.b_fill, QStringLiteral("──"), tr("whitened error (LRC)"))
-               << name(c.codes, QStringLiteral("╌╌"), tr("weights only, of ‖W‖² (LQER)"));
+               << name(c.codes, QStringLiteral("╌╌"), tr("weights only, share of ‖W − Ŵ‖² (LQER)"));
       if (!weights && shown_.front().reference) legend << name(c.a_fill, QStringLiteral("──"), tr("of A"));
     }
   }
@@ -287,7 +287,7 @@ void SpectrumPlots::drawMany() {
 
 void SpectrumPlots::drawLower() {
   const Colours& c = colours();
-  make_logarithmic(*lower_->yAxis, tr("error, % of ‖WX‖²"));
+  make_logarithmic(*lower_->yAxis, tr("error, %"));
   if (shown_.size() > most_single_curves) return;
   for (std::size_t i = 0; i < shown_.size(); ++i) {
     const ShownLayer& shown = shown_[i];

@@ -16,7 +16,14 @@ namespace lrc::app {
 
 namespace {
 constexpr double least_tint = 0.1, full_tint = 2.0;  // nat
+
+/// Below what can be shown, and where only a bound is known, "<".
+QString percent_text(double probability, bool bound) {
+  const bool tiny = probability < 0.0005;
+  return QString("%1%2 %").arg(bound || tiny ? "< " : "").arg(tiny ? 0.1 : 100 * probability, 0, 'f', probability < 0.0995 ? 1 : 0);
 }
+
+}  // namespace
 
 QColor tint_of(double kl) {
   QColor colour = colours().b_fill;
@@ -210,8 +217,7 @@ void TokenPopover::paintEvent(QPaintEvent*) {
     for (const auto& [x, value, bound, colour] :
          {std::tuple{a, rows_[i].a, rows_[i].a_is_bound, c.a_fill}, std::tuple{b, rows_[i].b, rows_[i].b_is_bound, c.b_fill}}) {
       if (!bound) painter.fillRect(QRectF(x, y + 5, std::max(1.0, bar_width * value), 10), colour);
-      painter.drawText(QRect(x + bar_width, y, number_width, 20), Qt::AlignRight | Qt::AlignVCenter,
-                       QString("%1%2 %").arg(bound ? QStringLiteral("< ") : QString()).arg(100 * value, 0, 'f', value < 0.0995 ? 1 : 0));
+      painter.drawText(QRect(x + bar_width, y, number_width, 20), Qt::AlignRight | Qt::AlignVCenter, percent_text(value, bound));
     }
   }
 }

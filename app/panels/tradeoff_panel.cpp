@@ -233,7 +233,7 @@ void TradeoffPanel::refresh() {
              : in_a ? c.a_text
                     : c.dim,
              Qt::AlignLeft | Qt::AlignBottom)
-        ->setPadding(QMargins(9, 1, 2, 3));
+        ->setPadding(QMargins(13, 1, 2, 3));
     if (methods_seen.insert(point.method).second) {
       const QString glyphs[] = {QStringLiteral("●"), QStringLiteral("◆"), QStringLiteral("■"), QStringLiteral("▲"), QStringLiteral("—")};
       legend << QString("<span style='color:%1'>%2</span> %3")
