@@ -152,7 +152,11 @@ MainWindow::MainWindow(Workspace& workspace) : workspace_(workspace) {
     connect(&workspace_, signal, this, &MainWindow::update_actions);
   }
   connect(&workspace_, &Workspace::draftChanged, this, &MainWindow::update_title);
-  connect(&workspace_, &Workspace::modelOpened, this, &MainWindow::update_title);
+  connect(&workspace_, &Workspace::modelOpened, this, [this] {
+    update_title();
+    // The keys of the table act at once.
+    if (auto* table = findChild<QWidget*>("layersTable")) table->setFocus(Qt::OtherFocusReason);
+  });
 
   for (const Perspective perspective : {Perspective::explore, Perspective::run}) {
     const QByteArray kept = QSettings().value(layout_key(perspective)).toByteArray();
@@ -253,6 +257,9 @@ void MainWindow::show_perspective() {
     central_->hide();
     const auto kept = layouts_.find(perspective);
     if (!shown_ || *shown_ != perspective) {
+      // What the kept layout does not name stays hidden.
+      for (QDockWidget* dock : docks_)
+        if (dock != dock_by_name_["logDock"]) dock->hide();
       if (kept == layouts_.end() || !restoreState(kept->second, layout_version)) build_layout(perspective);
       dock_by_name_["logDock"]->setVisible(log_shown);
     }
@@ -309,7 +316,7 @@ void MainWindow::make_toolbar() {
   toolbar_->setMovable(false);
   toolbar_->setContextMenuPolicy(Qt::PreventContextMenu);
   toolbar_->setIconSize({16, 16});
-  toolbar_->layout()->setContentsMargins(8, 4, 8, 4);
+  toolbar_->setContentsMargins(4, 2, 4, 2);
   toolbar_->layout()->setSpacing(4);
   perspectives_ = new SegmentSwitch(tr("Perspective"), toolbar_);
   perspectives_->setObjectName("perspectiveBar");

@@ -79,12 +79,14 @@ QMainWindow::separator { background: %1; width: 5px; height: 5px; }
 QMainWindow::separator:hover { background: %2; }
 QLabel[dim="true"] { color: %3; }
 QToolButton[segment="true"] { padding: 3px 10px; border: 1px solid %2; border-right-width: 0; background: %4; color: %5; }
+QToolButton[segment="true"][compact="true"] { padding: 3px 0px; }
 QToolButton[segment="true"][last="true"] { border-right-width: 1px; }
 QToolButton[segment="true"]:checked { background: %6; color: #ffffff; border-color: %6; }
 QToolButton[segment="true"]:hover:!checked { background: %7; }
 QToolButton[segment="true"]:disabled { color: %8; background: %1; }
 QToolButton[segment="true"]:checked:disabled { background: %2; color: %3; border-color: %2; }
 QToolButton[segment="true"]:focus { border: 2px solid %9; padding: 2px 9px; }
+QToolButton[segment="true"][compact="true"]:focus { padding: 2px 0px; }
 QToolButton[heading="true"] { border: none; padding: 2px 0px; color: %5; }
 QToolButton[heading="true"]:focus { border: 1px solid %9; }
 QStatusBar::item { border: none; }

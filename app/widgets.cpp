@@ -81,7 +81,7 @@ FoldingSection::FoldingSection(const QString& title, QWidget* parent) : QWidget(
   column->addLayout(row);
   body_ = new QWidget(this);
   body_layout_ = new QVBoxLayout(body_);
-  body_layout_->setContentsMargins(16, 0, 0, 4);
+  body_layout_->setContentsMargins(12, 0, 0, 4);
   body_layout_->setSpacing(4);
   column->addWidget(body_);
   connect(header_, &QToolButton::toggled, this, [this](bool open) {

@@ -75,8 +75,9 @@ NumberBar::NumberBar(const QString& accessible_name, const std::vector<int>& num
     button->setObjectName(QString("value_%1").arg(number));
     button->setCheckable(true);
     button->setProperty("segment", true);
+    button->setProperty("compact", true);
     button->setProperty("last", number == numbers.back());
-    button->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
+    button->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
     button->setMinimumWidth(20);
     row->addWidget(button);
     buttons_.emplace_back(number, button);
@@ -131,7 +132,7 @@ RecipeFields::Row& RecipeFields::add_row(FoldingSection* section, const QString&
   row->mark = new OverrideMark(row->holder);
   row->label = new QLabel(text, row->holder);
   row->label->setBuddy(editor);
-  row->label->setFixedWidth(fontMetrics().horizontalAdvance("Damping GPTQ "));
+  row->label->setFixedWidth(fontMetrics().horizontalAdvance("Scale per  "));
   row->editor = editor;
   if (editor->accessibleName().isEmpty()) editor->setAccessibleName(section->accessibleName() + " " + text);
   row->reset = new IconButton("reset", tr("Back to the model-wide value"), row->holder);
@@ -368,6 +369,18 @@ void RecipeFields::make_correction() {
         [rank](Override& own) { own.rank = rank; }, 2000 + drag_);
   });
   connect(rank_, &QLineEdit::editingFinished, this, &RecipeFields::take_rank_text);
+  // The forecast follows each key; the keys until Enter are one undo step.
+  connect(rank_, &QLineEdit::textEdited, this, [this](const QString& text) {
+    try {
+      const RankChoice rank = parse_rank(text.trimmed().toStdString());
+      rank_problem_->hide();
+      edit(
+          tr("Rank → %1").arg(text.trimmed()), [rank](Recipe& recipe) { recipe.rank = rank; }, [rank](Override& own) { own.rank = rank; },
+          3000 + drag_);
+    } catch (const Error&) {
+      // Not a rank yet; said when the field is left.
+    }
+  });
   for (auto [label, name] : {std::pair{&rank_problem_, "recipeRankProblem"}, std::pair{&rank_note_, "recipeRankNote"}}) {
     *label = new ElidedLabel({}, Qt::ElideRight, correction_section_);
     (*label)->setObjectName(name);
@@ -469,6 +482,7 @@ void RecipeFields::edit(const QString& what, const std::function<void(Recipe&)>&
 void RecipeFields::take_rank_text() {
   if (showing_ || !rank_->isModified()) return;
   rank_->setModified(false);
+  ++drag_;
   rank_problem_->hide();
   try {
     const RankChoice rank = parse_rank(rank_->text().trimmed().toStdString());

@@ -36,6 +36,7 @@ class RecipePanel : public QWidget {
     fields_ = new RecipeFields(workspace_, this);
     auto* scroll = new QScrollArea(this);
     scroll->setObjectName("recipeScroll");
+    scroll->setFocusPolicy(Qt::NoFocus);
     scroll->setWidget(fields_);
     scroll->setWidgetResizable(true);
     scroll->setFrameShape(QFrame::NoFrame);
@@ -50,7 +51,7 @@ class RecipePanel : public QWidget {
     problem_->hide();
     column->addWidget(problem_);
     make_buttons(column);
-    setMinimumWidth(264);
+    setMinimumWidth(288);
     scope_->on_change = [this](int scope) { fields_->setSelectionScope(scope == 1); };
     connect(&workspace_, &Workspace::draftChanged, this, [this] { refresh(); });
     connect(&workspace_, &Workspace::selectionChanged, this, [this] { refresh_scope(); });
