@@ -11,6 +11,7 @@
 #include <QShortcut>
 #include <QStorageInfo>
 #include <QStyledItemDelegate>
+#include <QTimer>
 #include <QUrl>
 #include <QVBoxLayout>
 #include <map>
@@ -555,7 +556,8 @@ void ExportPanel::write() {
 
 void ExportPanel::changeEvent(QEvent* event) {
   QWidget::changeEvent(event);
-  if (event->type() == QEvent::PaletteChange) show();
+  // Later: rows are made anew, and Qt is walking through all widgets now.
+  if (event->type() == QEvent::PaletteChange) QTimer::singleShot(0, this, [this] { show(); });
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include <QTimer>
 #include <QVBoxLayout>
 #include <cmath>
 
@@ -379,9 +380,12 @@ DataTable SpectrumPanel::dataTable() const {
 
 void SpectrumPanel::changeEvent(QEvent* event) {
   QWidget::changeEvent(event);
-  if (event->type() != QEvent::PaletteChange && event->type() != QEvent::StyleChange) return;
+  if (event->type() != QEvent::PaletteChange) return;
   plots_->restyle();
-  if (std::all_of(shown_.begin(), shown_.end(), [](const ShownLayer& shown) { return shown.spectrum != nullptr; })) rebuild();
+  // Later: the rows of the readout are made anew, and Qt is walking through all widgets now.
+  QTimer::singleShot(0, this, [this] {
+    if (std::all_of(shown_.begin(), shown_.end(), [](const ShownLayer& shown) { return shown.spectrum != nullptr; })) rebuild();
+  });
 }
 
 void SpectrumPanel::resizeEvent(QResizeEvent* event) {

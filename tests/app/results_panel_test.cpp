@@ -15,6 +15,7 @@
 #include "models/run_selection.h"
 #include "models/tradeoff_points.h"
 #include "panel_fixture.h"
+#include "plot_style.h"
 
 namespace lrc::app::test {
 namespace {
@@ -202,6 +203,23 @@ TEST_F(RunsPanelTest, EvaluateIsOfferedAndDone) {
   QTest::mouseClick(evaluate, Qt::LeftButton);
   ASSERT_TRUE(QTest::qWaitFor([&] { return workspace->findRun(2)->manifest.evaluation.has_value(); }, 60000));
   EXPECT_FALSE(evaluate->isVisible());
+}
+
+/// Qt walks through all widgets while a theme changes: panels that make widgets anew must wait until it is done.
+TEST_F(PanelTest, EveryPanelLivesThroughAChangeOfTheme) {
+  open_stories();
+  for (auto make : {make_spectrum_panel, make_errors_panel, make_tradeoff_panel, make_runs_panel, make_run_detail_panel, make_compare_panel,
+                    make_chat_panel, make_export_panel}) {
+    open(make);
+    workspace->selectLayers({1, 2, 3}, 2);
+    QTest::qWait(200);
+    const QImage light = panel->grab().toImage();
+    set_dark(true);
+    QTest::qWait(50);
+    EXPECT_NE(panel->grab().toImage(), light) << panel->objectName().toStdString();
+    set_dark(false);
+    QTest::qWait(50);
+  }
 }
 
 TEST_F(ComparePanelTest, OnlyWhatDiffers) {
