@@ -23,7 +23,7 @@ struct RunRequest {
   Recipe recipe;
   std::filesystem::path folder;
 };
-/// Told after each finished layer, on the running thread.
+/// Told after each finished layer, on the thread that solved it; one call at a time.
 using LayerCallback = std::function<void(const LayerRecord&)>;
 
 /// Starts or continues the run in `folder`. A folder of another model, recipe or corpus throws Error(bad_input) saying which
