@@ -14,7 +14,7 @@ namespace lrc::app {
 
 namespace {
 
-constexpr double shown_decades = 1e-5;  // of the largest eigenvalue: what lies below is numerical dust
+constexpr double shown_decades = 1e-6;  // of the largest eigenvalue: what lies below is numerical dust
 
 QVector<double> ranks(std::size_t count, std::size_t first) {
   QVector<double> out(static_cast<qsizetype>(count));
@@ -61,7 +61,7 @@ SpectrumPlots::SpectrumPlots(Workspace& workspace, QWidget* parent)
   legend_->setTextFormat(Qt::RichText);
   legend_->setFont(font_of_points(font(), 8));
   legend_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
-  legend_->setContentsMargins(56, 0, 0, 0);
+  legend_->setContentsMargins(68, 0, 0, 0);
   upper_ = new QCustomPlot(this);
   upper_->setObjectName("spectrumPlot");
   upper_->setAccessibleName(tr("Spectrum of the error"));
@@ -149,8 +149,8 @@ void SpectrumPlots::setUpPlot(QCustomPlot* plot) {
   plot->setMinimumSize(160, 90);
   plot->setAutoAddPlottableToLegend(false);
   plot->axisRect()->setAutoMargins(QCP::msTop | QCP::msBottom);
-  plot->axisRect()->setMargins(QMargins(56, 0, 12, 0));
-  plot->axisRect()->setMinimumMargins(QMargins(56, 4, 12, 4));
+  plot->axisRect()->setMargins(QMargins(68, 0, 12, 0));
+  plot->axisRect()->setMinimumMargins(QMargins(68, 4, 12, 4));
   plot->setInteractions(QCP::iRangeZoom);
   plot->axisRect()->setRangeZoom(Qt::Horizontal);
   QCustomPlot* other = plot == upper_ ? lower_ : upper_;
@@ -202,7 +202,7 @@ QCPGraph* SpectrumPlots::addCurve(QCustomPlot* plot, const QVector<double>& x, c
 void SpectrumPlots::drawUpper() {
   const Colours& c = colours();
   const bool weights = drawsWeights();
-  make_logarithmic(*upper_->yAxis, weights ? tr("singular value") : tr("λ, % of ‖WX‖²"));
+  make_logarithmic(*upper_->yAxis, weights ? tr("singular value") : tr("λ, %"));
   QStringList legend;
   const auto name = [](const QColor& colour, const QString& dash, const QString& text) {
     return QString("<span style='color:%1'>%2</span>&nbsp;%3").arg(colour.name(), dash, text);
