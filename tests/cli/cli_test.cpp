@@ -247,7 +247,9 @@ TEST(Cli, InterruptedRunContinuesToTheSameBytes) {
     std::filesystem::remove_all(broken);
     const auto result = run_program(LRC_PROGRAM, quantize_arguments(text, broken.string()), after);
     interrupted = result.exit_code == 130;
-    if (!interrupted) EXPECT_EQ(result.exit_code, 0) << result.err;
+    if (!interrupted) {
+      EXPECT_EQ(result.exit_code, 0) << result.err;
+    }
   }
   if (interrupted) {
     json_of(quantize_arguments(text, broken.string()));
