@@ -152,11 +152,7 @@ MainWindow::MainWindow(Workspace& workspace) : workspace_(workspace) {
     connect(&workspace_, signal, this, &MainWindow::update_actions);
   }
   connect(&workspace_, &Workspace::draftChanged, this, &MainWindow::update_title);
-  connect(&workspace_, &Workspace::modelOpened, this, [this] {
-    update_title();
-    // The keys of the table act at once.
-    if (auto* table = findChild<QWidget*>("layersTable")) table->setFocus(Qt::OtherFocusReason);
-  });
+  connect(&workspace_, &Workspace::modelOpened, this, &MainWindow::update_title);
 
   for (const Perspective perspective : {Perspective::explore, Perspective::run}) {
     const QByteArray kept = QSettings().value(layout_key(perspective)).toByteArray();
@@ -278,6 +274,11 @@ void MainWindow::show_perspective() {
   for (QAction* action : slot_actions_) action->setVisible(has_model);
   setUpdatesEnabled(true);
   update_actions();
+  // The keys act where the eye is, not on what was hidden.
+  if (has_model) {
+    const char* first[] = {"layersTable", "runsTable", "chatInput", "targetList"};
+    if (auto* widget = findChild<QWidget*>(first[int(perspective)])) widget->setFocus(Qt::OtherFocusReason);
+  }
 }
 
 void MainWindow::reset_layout() {

@@ -30,7 +30,7 @@ void StatusItem::say(const QString& text, double bar) {
   update();
 }
 
-QSize StatusItem::sizeHint() const { return {fontMetrics().horizontalAdvance(text()) + 16 + (bar_ >= 0 ? 68 : 0), 22}; }
+QSize StatusItem::sizeHint() const { return {fontMetrics().horizontalAdvance(text()) + 20 + (bar_ >= 0 ? 68 : 0), 22}; }
 QSize StatusItem::minimumSizeHint() const { return {24, 22}; }
 
 void StatusItem::paintEvent(QPaintEvent*) {

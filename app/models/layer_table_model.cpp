@@ -1,5 +1,6 @@
 #include "models/layer_table_model.h"
 
+#include <QPointF>
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -104,6 +105,14 @@ void LayerTableModel::refresh() {
   }
   for (LayerRow& row : rows_)
     if (total > 0 && !std::isnan(row.b)) row.share = row.b * double(row.out_features * row.in_features) / total;
+  // 0.5…20 % holds most models; where errors lie outside, the axis grows by decades.
+  axis_low_ = 0.5, axis_high_ = 20;
+  for (const LayerRow& row : rows_)
+    for (const double error_value : {row.a, row.b}) {
+      if (std::isnan(error_value) || error_value <= 0) continue;
+      if (error_value * 100 < axis_low_) axis_low_ = std::pow(10.0, std::floor(std::log10(error_value * 100)));
+      if (error_value * 100 > axis_high_) axis_high_ = std::pow(10.0, std::ceil(std::log10(error_value * 100)));
+    }
   if (!rows_.empty()) emit dataChanged(index(0, 0), index(int(rows_.size()) - 1, column_count - 1));
   emit headerDataChanged(Qt::Horizontal, 0, column_count - 1);
   emit refreshed();
@@ -121,7 +130,7 @@ QVariant LayerTableModel::headerData(int section, Qt::Orientation orientation, i
       {"Bits", "W", "Bits of a weight code. Type a number, +1 or −1: it goes to all selected rows."},
       {"Rank", "", "Rank of the correction. Type 86, +5, *1.5 or 10%: it goes to all selected rows."},
       {"Size", "b/w", "Bits per weight with scales and factors. Bar: codes, scales, factors."},
-      {"Error   A → B", "%", "Output error of A ● and B ◆ on a logarithmic axis; | is the lower bound at B's rank."},
+      {"Error %  A → B", "%", "Output error of A ● and B ◆ on a logarithmic axis; | is the lower bound at B's rank."},
       {"A", "%", "‖WX − output‖² ÷ ‖WX‖². For the original: B's scheme without a branch."},
       {"B", "%", "‖WX − output‖² ÷ ‖WX‖² over the calibration tokens."},
       {"Reduction", "%", "1 − B ÷ A"},
@@ -133,6 +142,7 @@ QVariant LayerTableModel::headerData(int section, Qt::Orientation orientation, i
   const Title& title = titles[section];
   if (role == Qt::DisplayRole) return tr(title.name);
   if (role == unit_role) return tr(title.unit);
+  if (role == axis_role) return QPointF(axis_low_, axis_high_);
   if (role == Qt::ToolTipRole) return tr(title.tip);
   if (role == Qt::TextAlignmentRole) return int((section == layer || section == error ? Qt::AlignLeft : Qt::AlignRight) | Qt::AlignVCenter);
   return {};

@@ -43,6 +43,7 @@ class LayerTableModel : public QAbstractTableModel {
     column_count
   };
   static constexpr int sort_role = Qt::UserRole;      ///< double or text
+  static constexpr int axis_role = Qt::UserRole + 2;  ///< QPointF: ends of the errors' logarithmic axis, in per cent
   static constexpr int unit_role = Qt::UserRole + 1;  ///< second line of the header
 
   explicit LayerTableModel(Workspace& workspace, QObject* parent = nullptr);
@@ -71,6 +72,7 @@ class LayerTableModel : public QAbstractTableModel {
   void fill_errors(int index, LayerRow& row) const;
   Workspace& workspace_;
   std::vector<LayerRow> rows_;
+  double axis_low_ = 0.5, axis_high_ = 20;
 };
 
 /// Sorts by value and keeps what the filter matches.

@@ -5,6 +5,7 @@
 #include <QPainter>
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
@@ -15,11 +16,21 @@ namespace {
 
 constexpr int cell_margin = 6;
 
+/// Where the axis has its lines, in per cent: 1, 3, 10 on the usual one, decades on a longer one.
+std::vector<double> axis_ticks(const QPointF& axis) {
+  if (axis.x() >= 0.5 && axis.y() <= 20) return {1, 3, 10};
+  std::vector<double> ticks;
+  const int decades = int(std::lround(std::log10(axis.y() / axis.x())));
+  for (double tick = std::pow(10.0, std::ceil(std::log10(axis.x()) + 0.01)); tick<axis.y() * 0.9; tick *= decades> 3 ? 100 : 10)
+    ticks.push_back(tick);
+  return ticks;
+}
+
 }  // namespace
 
-double dumbbell_position(double fraction) {
+double dumbbell_position(double fraction, const QPointF& axis) {
   const double percent = std::max(fraction * 100, 1e-9);
-  return std::clamp(std::log(percent / 0.5) / std::log(20 / 0.5), 0.0, 1.0);
+  return std::clamp(std::log(percent / axis.x()) / std::log(axis.y() / axis.x()), 0.0, 1.0);
 }
 
 void draw_marker(QPainter& painter, const QPointF& centre, double radius, bool is_a, bool hollow) {
@@ -90,14 +101,14 @@ void LayerHeader::paintSection(QPainter* painter, const QRect& rect, int section
   painter->setPen(c.dim);
   if (section == LayerTableModel::error) {
     const int left = rect.left() + 10, width = rect.width() - 20;
-    for (const double percent : {1.0, 3.0, 10.0}) {
-      const int x = left + int(std::lround(dumbbell_position(percent / 100) * width));
+    const QPointF axis = model()->headerData(section, Qt::Horizontal, LayerTableModel::axis_role).toPointF();
+    for (const double percent : axis_ticks(axis)) {
+      const int x = left + int(std::lround(dumbbell_position(percent / 100, axis) * width));
       painter->setPen(c.line);
       painter->drawLine(x, rect.bottom() - 3, x, rect.bottom());
       painter->setPen(c.dim);
       painter->drawText(QRect(x - 16, lower.top(), 32, line - 2), Qt::AlignCenter, QString::number(percent));
     }
-    painter->drawText(QRect(lower.right() - 10, lower.top(), 16, line - 2), Qt::AlignCenter, "%");
   } else {
     painter->drawText(lower, int(align), painter->fontMetrics().elidedText(unit, Qt::ElideRight, lower.width()));
   }
@@ -185,10 +196,11 @@ void LayerDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option,
     case LayerTableModel::error: {
       painter->setRenderHint(QPainter::Antialiasing);
       const double left = rect.left() + 10, width = rect.width() - 20, y = rect.center().y() + 0.5;
-      const auto place = [&](double fraction) { return QPointF(left + dumbbell_position(fraction) * width, y); };
+      const QPointF axis = model_.headerData(LayerTableModel::error, Qt::Horizontal, LayerTableModel::axis_role).toPointF();
+      const auto place = [&](double fraction) { return QPointF(left + dumbbell_position(fraction, axis) * width, y); };
       painter->setPen(QPen(c.grid, 1));
-      for (const double percent : {0.01, 0.03, 0.1})
-        painter->drawLine(QPointF(place(percent).x(), rect.top()), QPointF(place(percent).x(), rect.bottom()));
+      for (const double percent : axis_ticks(axis))
+        painter->drawLine(QPointF(place(percent / 100).x(), rect.top()), QPointF(place(percent / 100).x(), rect.bottom()));
       if (!std::isnan(row.a) && !std::isnan(row.b)) {
         painter->setPen(QPen(c.scales, 2));
         painter->drawLine(place(row.a), place(row.b));

@@ -32,8 +32,8 @@ class LayerDelegate : public QStyledItemDelegate {
   LayerProxy& proxy_;
 };
 
-/// Places an error (a fraction) on the axis 0.5…20 %; 0…1, clamped.
-double dumbbell_position(double fraction);
+/// Places an error (a fraction) on the logarithmic axis from axis.x() to axis.y() per cent; 0…1, clamped.
+double dumbbell_position(double fraction, const QPointF& axis);
 
 /// Draws A's disc or B's diamond centred on a point; hollow for what is predicted.
 void draw_marker(QPainter& painter, const QPointF& centre, double radius, bool is_a, bool hollow = false);

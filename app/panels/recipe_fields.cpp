@@ -206,7 +206,7 @@ void RecipeFields::make_method() {
 }
 
 void RecipeFields::make_weights() {
-  weights_section_ = add_section(tr("Weights"), true);
+  weights_section_ = add_section(tr("Weights"), false);
   weight_bits_ = new NumberBar(tr("Weight bits"), {2, 3, 4, 5, 6, 8}, this);
   weight_bits_->setObjectName("recipeWeightBits");
   add_row(
@@ -508,6 +508,7 @@ void RecipeFields::choose_text() {
 
 void RecipeFields::setSelectionScope(bool selection) {
   selection_scope_ = selection;
+  if (selection) weights_section_->setOpen(true);
   show_rows();
   refresh();
 }

@@ -139,7 +139,7 @@ TEST_F(WindowTest, AGroupThatDoesNotDivideIsNotOffered) {
   open_stories();
   auto* group = find<QComboBox>("recipeGroup");
   EXPECT_EQ(group->count(), 1) << "172 is divided by no usual group";
-  EXPECT_TRUE(find<QWidget>("recipeGroupNote")->isVisible());
+  EXPECT_EQ(find<QWidget>("recipeGroupNote")->accessibleName(), "128 does not divide 64");
   const auto q = layers_of(Role::q_proj);
   workspace->selectLayers(q, q[0]);
   QTest::mouseClick(find<QWidget>("recipeScope")->findChildren<QToolButton*>()[1], Qt::LeftButton);
