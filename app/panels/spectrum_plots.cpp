@@ -353,8 +353,6 @@ void SpectrumPlots::drawMarkers(const ShownLayer& shown, const QColor& colour, b
   if (const LayerRecord* of_a = record_of(a, name); of_a && a != b)
     mark(double(of_a->rank), of_a->loss_regularized, Marker::disc, c.a_fill, 8,
          label ? QString("A #%1  %2").arg(a->number).arg(format_error(of_a->loss_regularized)) : QString(), c.a_text);
-  else if (of_b && label && a != b)
-    mark(0, of_b->loss_uncorrected, Marker::disc, c.a_fill, 8, tr("A, no branch  %1").arg(format_error(of_b->loss_uncorrected)), c.a_text);
   if (of_b)
     mark(double(of_b->rank), of_b->loss_regularized, Marker::diamond, colour, 10,
          label ? QString("#%1  %2").arg(b->number).arg(format_error(of_b->loss_regularized)) : QString(), c.b_text);
@@ -394,11 +392,22 @@ void SpectrumPlots::placeLabels() {
   const QCPRange y = lower_->yAxis->range();
   // Where a curve runs out of the plot at the bottom, its name stands before that.
   const double lowest = y.lower * std::pow(y.upper / y.lower, 0.2);
+  std::vector<std::pair<double, QCPItemText*>> heights;
   for (const EndLabel& label : end_labels_) {
     const auto& curve = label.bound ? label.of->lower_bound_by_rank : label.of->same_codes_by_rank;
     std::size_t rank = std::min(curve.size() - 1, std::size_t(right));
     while (rank > 0 && 100 * curve[rank] < lowest) --rank;
     label.text->position->setCoords(double(rank), 100 * curve[rank]);
+    heights.emplace_back(lower_->yAxis->coordToPixel(100 * curve[rank]), label.text);
+  }
+  // Names of curves that run close together stand one above the other.
+  if (shown_.size() < 2) return;
+  std::sort(heights.begin(), heights.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  const double line = QFontMetrics(font_of_points(font(), 8)).height();
+  for (std::size_t i = 1; i < heights.size(); ++i) {
+    heights[i].first = std::min(heights[i].first, heights[i - 1].first - line);
+    QCPItemPosition& position = *heights[i].second->position;
+    position.setCoords(position.key(), lower_->yAxis->pixelToCoord(heights[i].first));
   }
 }
 
