@@ -6,6 +6,8 @@ preset="${1:-release}"
 shift || true
 bash "$root/resources/scripts/install_packages.sh"
 cd "$root"
+# A second checkout finds what the first one compiled.
+export CCACHE_BASEDIR="$root" CCACHE_NOHASHDIR=1
 log="build/$preset/configure.log"
 mkdir -p "build/$preset"
 cmake --preset "$preset" "$@" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
