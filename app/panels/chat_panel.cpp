@@ -33,6 +33,7 @@ class ChatPanel : public QWidget {
  protected:
   bool eventFilter(QObject* object, QEvent* event) override;
   void changeEvent(QEvent* event) override;
+  void showEvent(QShowEvent* event) override;
 
  private:
   /// The widgets of one turn: a row for the prompt, one for the answers, one for what is known about them.
@@ -45,6 +46,7 @@ class ChatPanel : public QWidget {
   void build();
   void listen();
   QWidget* makeInput();
+  QWidget* makeSamplePrompts();
   void addTurnView();
   void clearChat();
   void followModel();
@@ -65,7 +67,7 @@ class ChatPanel : public QWidget {
   Notice* notice_;
   std::array<ChatSide*, 2> sides_;
   QScrollArea* scroll_;
-  QWidget* transcript_;
+  QWidget *transcript_, *samples_;
   QGridLayout* grid_;
   QLabel* divergence_text_;
   DivergenceStrip* strip_;
@@ -129,6 +131,7 @@ void ChatPanel::build() {
   grid_->setColumnStretch(0, 1);
   grid_->setColumnStretch(1, 1);
   page->addLayout(grid_);
+  page->addWidget(makeSamplePrompts());
   page->addStretch(1);
   scroll_->setWidget(transcript_);
   main->addWidget(scroll_, 1);
@@ -178,6 +181,27 @@ void ChatPanel::build() {
     else
       worker_->stop();
   });
+}
+
+QWidget* ChatPanel::makeSamplePrompts() {
+  samples_ = new QWidget(transcript_);
+  samples_->setObjectName("samplePrompts");
+  auto* column = new QVBoxLayout(samples_);
+  column->setContentsMargins(0, 0, 0, 0);
+  column->setSpacing(4);
+  column->addWidget(make_dim_label(tr("Both answer the same prompt, side by side. Type one below, or take one of these:"), samples_));
+  for (const QString& prompt : {tr("What is the capital of Australia?"), tr("Explain why the sky is blue in two sentences, for a child."),
+                                tr("List three prime numbers."), tr("Translate “good morning” into French.")}) {
+    auto* button = new QPushButton(prompt, samples_);
+    button->setFlat(true);
+    button->setStyleSheet("text-align: left; padding: 4px 8px;");
+    column->addWidget(button, 0, Qt::AlignLeft);
+    connect(button, &QPushButton::clicked, this, [this, prompt] {
+      input_->setPlainText(prompt);
+      send();
+    });
+  }
+  return samples_;
 }
 
 QWidget* ChatPanel::makeInput() {
@@ -353,10 +377,12 @@ void ChatPanel::clearChat() {
     delete item->widget();
     delete item;
   }
+  samples_->setVisible(workspace_.hasModel());
   showDivergence();
 }
 
 void ChatPanel::addTurnView() {
+  samples_->hide();
   TurnView view;
   const int row = grid_->rowCount();
   for (int side = 0; side < 2; ++side) {
@@ -535,6 +561,11 @@ bool ChatPanel::eventFilter(QObject* object, QEvent* event) {
     }
   }
   return QWidget::eventFilter(object, event);
+}
+
+void ChatPanel::showEvent(QShowEvent* event) {
+  QWidget::showEvent(event);
+  input_->setFocus();
 }
 
 void ChatPanel::changeEvent(QEvent* event) {
