@@ -26,6 +26,7 @@ struct ChatWorker::Run {
   std::shared_ptr<Sessions> sessions;
   std::array<std::optional<OpenedModel>, 2> opened;
   std::array<std::string, 2> titles;
+  SessionMaker make_session;
   QPointer<ChatWorker> worker;
   quint64 generation;
   std::stop_token stop;
@@ -58,7 +59,7 @@ struct ChatWorker::Run {
     if (!found) {
       tell([side](ChatWorker& w) { emit w.loading(side); });
       try {
-        found = make_chat(opened[std::size_t(side)].value(), key.device, longest_context);
+        found = make_session(opened[std::size_t(side)].value(), key.device, longest_context);
       } catch (...) {
         sessions->loaded.erase(key);
         throw;
@@ -118,7 +119,7 @@ struct ChatWorker::Run {
 };
 
 ChatWorker::ChatWorker(Workspace& workspace, QObject* parent)
-    : QObject(parent), workspace_(workspace), sessions_(std::make_shared<Sessions>()) {}
+    : QObject(parent), workspace_(workspace), make_session_(make_chat), sessions_(std::make_shared<Sessions>()) {}
 
 ChatWorker::~ChatWorker() { stop(); }
 
@@ -155,6 +156,7 @@ void ChatWorker::submit(std::shared_ptr<const Job> job) {
   run->job = job;
   run->sessions = sessions_;
   run->worker = this;
+  run->make_session = make_session_;
   run->generation = generation_;
   for (int side = 0; side < 2; ++side) {
     run->opened[std::size_t(side)] = workspace_.opened(job->sides[std::size_t(side)]);

@@ -2,6 +2,7 @@
 // Runs a conversation on the chat lane: loads the two sides when they are first needed, streams tokens to the window, scores
 // one model's answer with the other. Everything below `Sessions` is touched by the lane's thread alone.
 #include <QObject>
+#include <functional>
 #include <memory>
 #include <stop_token>
 
@@ -25,11 +26,15 @@ class ChatWorker : public QObject {
     bool rescore = false;  ///< only compares the last answer of A again
   };
 
+  using SessionMaker = std::function<std::shared_ptr<ChatSession>(const OpenedModel&, const std::string& device, std::size_t context)>;
+
   explicit ChatWorker(Workspace& workspace, QObject* parent);
   ~ChatWorker() override;
   void start(Job job);  ///< ends what is under way first
   void stop();          ///< within a token; what was said stays
   bool busy() const { return busy_; }
+  /// How a side is loaded; tests put a device here that fails.
+  void setSessionMaker(SessionMaker maker) { make_session_ = std::move(maker); }
   void forgetSessions();  ///< frees loaded weights (another model was opened)
 
  signals:
@@ -48,6 +53,7 @@ class ChatWorker : public QObject {
   struct Run;
   void submit(std::shared_ptr<const Job> job);
   Workspace& workspace_;
+  SessionMaker make_session_;
   std::shared_ptr<Sessions> sessions_;
   std::shared_ptr<std::stop_source> stop_;
   quint64 generation_ = 0;

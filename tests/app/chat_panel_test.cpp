@@ -8,6 +8,7 @@
 #include "models/conversation.h"
 #include "panel_fixture.h"
 #include "panels/branch_box.h"
+#include "panels/chat_worker.h"
 #include "panels/divergence_strip.h"
 #include "panels/panel_widgets.h"
 #include "panels/token_text.h"
@@ -91,6 +92,26 @@ TEST_F(ChatPanelTest, EscStopsWithinAToken) {
   QTest::qWait(50);
   EXPECT_EQ(answer("chatAnswerA1"), said) << "nothing is said after the stop";
   EXPECT_TRUE(answer("chatAnswerB1").isEmpty()) << "B does not begin";
+}
+
+TEST_F(ChatPanelTest, ALostDeviceFallsBackToTheCpu) {
+  auto* worker = panel->findChild<ChatWorker*>();
+  ASSERT_NE(worker, nullptr);
+  worker->setSessionMaker([](const OpenedModel& opened, const std::string& device, std::size_t context) {
+    if (device != "cpu") throw Error(ErrorKind::device_lost, "The device vulkan:9 stopped working.");
+    return make_chat(opened, device, context);
+  });
+  auto* device = find<QComboBox>("chatDeviceB");
+  device->addItem("a device that fails", "vulkan:9");
+  device->setCurrentIndex(device->count() - 1);
+  QSignalSpy banner(workspace.get(), &Workspace::bannerRequested);
+  say("One day");
+  ASSERT_TRUE(wait());
+  ASSERT_EQ(banner.count(), 1);
+  EXPECT_TRUE(banner[0][0].toString().contains("vulkan:9 stopped working")) << banner[0][0].toString().toStdString();
+  EXPECT_EQ(device->currentData().toString(), "cpu");
+  EXPECT_FALSE(answer("chatAnswerA1").isEmpty()) << "the conversation is kept";
+  EXPECT_FALSE(answer("chatAnswerB1").isEmpty());
 }
 
 TEST_F(ChatPanelTest, PointingAtATokenShowsBothSides) {
