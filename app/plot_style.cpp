@@ -180,7 +180,8 @@ QColor viridis(double t) {
 QString format_error(double relative) {
   if (!std::isfinite(relative)) return "–";
   const double percent = relative * 100;
-  if (percent > 0 && percent < 0.001) return "< 0.001";
+  if (percent == 0) return "0";
+  if (percent < 0.001) return "< 0.001";
   if (percent < 0.0995) return QString::number(percent, 'f', percent < 0.00995 ? 5 : 4);
   return significant(percent, 3);
 }

@@ -1,17 +1,13 @@
-#include <QClipboard>
-#include <QGridLayout>
-#include <QGuiApplication>
 #include <QKeyEvent>
 #include <QPlainTextEdit>
 #include <QScrollArea>
-#include <QScrollBar>
 #include <QShortcut>
-#include <QTimer>
 #include <QVBoxLayout>
 
 #include "models/run_facts.h"
 #include "panels/branch_box.h"
 #include "panels/chat_side.h"
+#include "panels/chat_transcript.h"
 #include "panels/chat_worker.h"
 #include "panels/divergence_strip.h"
 #include "panels/panel_widgets.h"
@@ -36,18 +32,9 @@ class ChatPanel : public QWidget {
   void showEvent(QShowEvent* event) override;
 
  private:
-  /// The widgets of one turn: a row for the prompt, one for the answers, one for what is known about them.
-  struct TurnView {
-    std::array<QLabel*, 2> prompt, info;
-    std::array<TokenText*, 2> answer;
-    std::array<QToolButton*, 2> copy;
-    QToolButton* regenerate;
-  };
   void build();
   void listen();
   QWidget* makeInput();
-  QWidget* makeSamplePrompts();
-  void addTurnView();
   void clearChat();
   void followModel();
   void followSlots();
@@ -58,7 +45,6 @@ class ChatPanel : public QWidget {
   void showDivergence();
   void pointAt(std::size_t turn, int token);
   void followBusy();
-  void toEnd();
   std::size_t last() const { return turns_.size() - 1; }
 
   Workspace& workspace_;
@@ -66,9 +52,7 @@ class ChatPanel : public QWidget {
   TitleControls* controls_;
   Notice* notice_;
   std::array<ChatSide*, 2> sides_;
-  QScrollArea* scroll_;
-  QWidget *transcript_, *samples_;
-  QGridLayout* grid_;
+  ChatTranscript* transcript_;
   QLabel* divergence_text_;
   DivergenceStrip* strip_;
   BranchBox* branch_;
@@ -77,7 +61,6 @@ class ChatPanel : public QWidget {
   SamplingBox* sampling_;
   TokenPopover* popover_;
   std::vector<ChatTurn> turns_;
-  std::vector<TurnView> views_;
   bool rescoring_ = false, rescore_again_ = false;
 };
 
@@ -115,26 +98,8 @@ void ChatPanel::build() {
     heads->addWidget(sides_[std::size_t(side)], 1);
   }
   main->addLayout(heads);
-  scroll_ = new QScrollArea(this);
-  scroll_->setObjectName("chatTranscript");
-  scroll_->setAccessibleName(tr("Conversation"));
-  scroll_->setWidgetResizable(true);
-  scroll_->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-  transcript_ = new QWidget(scroll_);
-  transcript_->setBackgroundRole(QPalette::Base);
-  transcript_->setAutoFillBackground(true);
-  auto* page = new QVBoxLayout(transcript_);
-  page->setContentsMargins(8, 8, 8, 8);
-  grid_ = new QGridLayout;
-  grid_->setHorizontalSpacing(24);
-  grid_->setVerticalSpacing(8);
-  grid_->setColumnStretch(0, 1);
-  grid_->setColumnStretch(1, 1);
-  page->addLayout(grid_);
-  page->addWidget(makeSamplePrompts());
-  page->addStretch(1);
-  scroll_->setWidget(transcript_);
-  main->addWidget(scroll_, 1);
+  transcript_ = new ChatTranscript(this);
+  main->addWidget(transcript_, 1);
 
   auto* tools = new QHBoxLayout;
   tools->setSpacing(16);
@@ -157,6 +122,7 @@ void ChatPanel::build() {
   sampling_ = new SamplingBox(this);
   auto* side_scroll = new QScrollArea(this);
   side_scroll->setObjectName("samplingScroll");
+  side_scroll->setFocusPolicy(Qt::NoFocus);
   side_scroll->setFrameShape(QFrame::NoFrame);
   side_scroll->setWidgetResizable(true);
   side_scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
@@ -181,27 +147,6 @@ void ChatPanel::build() {
     else
       worker_->stop();
   });
-}
-
-QWidget* ChatPanel::makeSamplePrompts() {
-  samples_ = new QWidget(transcript_);
-  samples_->setObjectName("samplePrompts");
-  auto* column = new QVBoxLayout(samples_);
-  column->setContentsMargins(0, 0, 0, 0);
-  column->setSpacing(4);
-  column->addWidget(make_dim_label(tr("Both answer the same prompt, side by side. Type one below, or take one of these:"), samples_));
-  for (const QString& prompt : {tr("What is the capital of Australia?"), tr("Explain why the sky is blue in two sentences, for a child."),
-                                tr("List three prime numbers."), tr("Translate “good morning” into French.")}) {
-    auto* button = new QPushButton(prompt, samples_);
-    button->setFlat(true);
-    button->setStyleSheet("text-align: left; padding: 4px 8px;");
-    column->addWidget(button, 0, Qt::AlignLeft);
-    connect(button, &QPushButton::clicked, this, [this, prompt] {
-      input_->setPlainText(prompt);
-      send();
-    });
-  }
-  return samples_;
 }
 
 QWidget* ChatPanel::makeInput() {
@@ -255,6 +200,12 @@ void ChatPanel::listen() {
     else
       start(true);
   });
+  connect(transcript_, &ChatTranscript::pointedAt, this, [this](std::size_t turn, int token) { pointAt(turn, token); });
+  connect(transcript_, &ChatTranscript::regenerateAsked, this, [this] { regenerate(); });
+  connect(transcript_, &ChatTranscript::promptChosen, this, [this](const QString& prompt) {
+    input_->setPlainText(prompt);
+    send();
+  });
   connect(worker_, &ChatWorker::loading, this, [this](int side) { sides_[std::size_t(side)]->setState(tr("loading weights…")); });
   connect(worker_, &ChatWorker::loaded, this, [this](int side, qulonglong bytes) {
     sides_[std::size_t(side)]->setState({});
@@ -263,12 +214,9 @@ void ChatPanel::listen() {
   connect(worker_, &ChatWorker::tokenArrived, this, [this](int side, int, const QString& text) {
     if (turns_.empty()) return;
     ChatAnswer& answer = turns_.back().answers[std::size_t(side)];
-    const QScrollBar* bar = scroll_->verticalScrollBar();
-    const bool at_end = bar->value() >= bar->maximum() - 4;
     answer.streaming = true;
     answer.text += text;
-    views_.back().answer[std::size_t(side)]->append(text);
-    if (at_end) toEnd();
+    transcript_->append(side, text);
   });
   connect(worker_, &ChatWorker::answered, this, [this](int side, const ChatAnswer& answer) {
     if (turns_.empty()) return;
@@ -291,10 +239,8 @@ void ChatPanel::listen() {
     workspace_.banner(tr("%1 %2 goes on with the CPU; the conversation is kept.").arg(sentence, side == 0 ? tr("A") : tr("B")));
     if (turns_.empty() || rescoring_) return;
     // The turn is answered again from its start.
-    for (int each = 0; each < 2; ++each) {
-      turns_.back().answers[std::size_t(each)] = {};
-      views_.back().answer[std::size_t(each)]->setPlain({});
-    }
+    turns_.back().answers = {};
+    transcript_->emptyLast();
   });
   connect(worker_, &ChatWorker::failed, this, [this](const QString& sentence) { notice_->say(sentence, Notice::Tone::bad); });
   connect(worker_, &ChatWorker::finished, this, [this] {
@@ -371,59 +317,9 @@ void ChatPanel::followSlots() {
 void ChatPanel::clearChat() {
   worker_->stop();
   turns_.clear();
-  views_.clear();
   popover_->hide();
-  while (QLayoutItem* item = grid_->takeAt(0)) {
-    delete item->widget();
-    delete item;
-  }
-  samples_->setVisible(workspace_.hasModel());
+  transcript_->clear(workspace_.hasModel());
   showDivergence();
-}
-
-void ChatPanel::addTurnView() {
-  samples_->hide();
-  TurnView view;
-  const int row = grid_->rowCount();
-  for (int side = 0; side < 2; ++side) {
-    const std::size_t s = std::size_t(side);
-    view.prompt[s] = new QLabel(turns_.back().prompt, transcript_);
-    view.prompt[s]->setObjectName(QString("chatPrompt%1%2").arg(side == 0 ? "A" : "B").arg(turns_.size()));
-    view.prompt[s]->setTextFormat(Qt::PlainText);
-    view.prompt[s]->setWordWrap(true);
-    view.prompt[s]->setMargin(8);
-    view.prompt[s]->setFont(font_of_points(font(), 10));
-    view.prompt[s]->setBackgroundRole(QPalette::Window);
-    view.prompt[s]->setAutoFillBackground(true);
-    view.prompt[s]->setTextInteractionFlags(Qt::TextSelectableByMouse);
-    grid_->addWidget(view.prompt[s], row, side);
-    view.answer[s] = new TokenText(transcript_);
-    view.answer[s]->setObjectName(QString("chatAnswer%1%2").arg(side == 0 ? "A" : "B").arg(turns_.size()));
-    view.answer[s]->setAccessibleName(side == 0 ? tr("Answer of A") : tr("Answer of B"));
-    grid_->addWidget(view.answer[s], row + 1, side, Qt::AlignTop);
-    auto* foot = new QWidget(transcript_);
-    auto* line = new QHBoxLayout(foot);
-    line->setContentsMargins(0, 0, 0, 8);
-    line->setSpacing(4);
-    view.copy[s] = new IconButton("copy", tr("Copy the answer"), foot);
-    line->addWidget(view.copy[s]);
-    if (side == 0) {
-      view.regenerate = new IconButton("refresh", tr("Answer again  Ctrl+R"), foot);
-      view.regenerate->setObjectName("chatRegenerate");
-      line->addWidget(view.regenerate);
-      connect(view.regenerate, &QToolButton::clicked, this, [this] { regenerate(); });
-    }
-    view.info[s] = make_dim_label({}, foot);
-    view.info[s]->setFont(font_of_points(font(), 8));
-    view.info[s]->setWordWrap(true);
-    line->addWidget(view.info[s], 1);
-    grid_->addWidget(foot, row + 2, side, Qt::AlignTop);
-    TokenText* text = view.answer[s];
-    connect(view.copy[s], &QToolButton::clicked, this, [text] { QGuiApplication::clipboard()->setText(text->toPlainText()); });
-    connect(text, &TokenText::pointedAt, this, [this, turn = last()](int token) { pointAt(turn, token); });
-  }
-  for (TurnView& older : views_) older.regenerate->hide();  // only the last turn can be answered again
-  views_.push_back(view);
 }
 
 void ChatPanel::send() {
@@ -431,18 +327,14 @@ void ChatPanel::send() {
   if (prompt.trimmed().isEmpty() || !workspace_.hasModel() || !input_->isEnabled() || worker_->busy()) return;
   input_->clear();
   turns_.push_back({prompt, {}});
-  addTurnView();
+  transcript_->addTurn(prompt);
   start(false);
-  toEnd();
 }
 
 void ChatPanel::regenerate() {
   if (turns_.empty() || worker_->busy()) return;
-  for (int side = 0; side < 2; ++side) {
-    turns_.back().answers[std::size_t(side)] = {};
-    views_.back().answer[std::size_t(side)]->setPlain({});
-    views_.back().info[std::size_t(side)]->clear();
-  }
+  turns_.back().answers = {};
+  transcript_->emptyLast();
   start(false);
 }
 
@@ -466,21 +358,7 @@ void ChatPanel::start(bool rescore) {
 }
 
 void ChatPanel::showAnswer(std::size_t turn, int side) {
-  const ChatAnswer& answer = turns_[turn].answers[std::size_t(side)];
-  TurnView& view = views_[turn];
-  TokenText* text = view.answer[std::size_t(side)];
-  if (!answer.compared.empty())
-    text->setTokens(token_texts(*workspace_.model()->tokenizer(), answer.ids), answer.compared, sampling_->colour());
-  else if (text->toPlainText() != answer.text)
-    text->setPlain(answer.text);
-  QStringList facts;
-  if (!answer.ids.empty()) facts << tr("%1 tokens").arg(answer.ids.size());
-  if (answer.seconds > 0) facts << format_duration(answer.seconds);
-  if (const auto summary = summarise(answer.compared))
-    facts << tr("forced") << tr("mean KL %1 nat").arg(format_kl(summary->mean));
-  else if (!answer.ending.isEmpty())
-    facts << answer.ending;
-  view.info[std::size_t(side)]->setText(facts.join(QStringLiteral(" · ")));
+  transcript_->showAnswer(turn, side, turns_[turn].answers[std::size_t(side)], *workspace_.model()->tokenizer(), sampling_->colour());
 }
 
 void ChatPanel::showDivergence() {
@@ -500,7 +378,7 @@ void ChatPanel::pointAt(std::size_t turn, int token) {
   const ChatAnswer& b = turns_[turn].answers[1];
   if (turn == last()) strip_->setCurrent(token);
   if (token < 0 || std::size_t(token) >= b.compared.size()) return popover_->hide();
-  TokenText* text = views_[turn].answer[1];
+  TokenText* text = transcript_->text(turn, 1);
   text->setCurrent(token);
   const TokenComparison& compared = b.compared[std::size_t(token)];
   const auto tokenizer = workspace_.model()->tokenizer();
@@ -539,11 +417,6 @@ void ChatPanel::followBusy() {
   const bool busy = worker_->busy();
   send_->setText(busy ? tr("Stop  Esc") : tr("Send  Enter"));
   send_->setEnabled(busy || input_->isEnabled());
-}
-
-void ChatPanel::toEnd() {
-  // After the layout has taken the new height.
-  QTimer::singleShot(0, this, [this] { scroll_->verticalScrollBar()->setValue(scroll_->verticalScrollBar()->maximum()); });
 }
 
 bool ChatPanel::eventFilter(QObject* object, QEvent* event) {

@@ -4,6 +4,7 @@
 #include <QComboBox>
 #include <QFileDialog>
 #include <QFontMetrics>
+#include <QKeyEvent>
 #include <QLineEdit>
 #include <QMenu>
 #include <QPainter>
@@ -162,6 +163,13 @@ class LayersPanel : public QWidget {
   }
 
  protected:
+  bool eventFilter(QObject* watched, QEvent* event) override {
+    if (watched == filter_ && event->type() == QEvent::KeyPress && static_cast<QKeyEvent*>(event)->key() == Qt::Key_Escape) {
+      filter_->clear();
+      return true;
+    }
+    return QWidget::eventFilter(watched, event);
+  }
   void resizeEvent(QResizeEvent* event) override {
     QWidget::resizeEvent(event);
     // Below 560 px the shape gives way; what the person chose in the menu stays as it is.
@@ -202,11 +210,7 @@ class LayersPanel : public QWidget {
     filter_->setClearButtonEnabled(true);
     column->addWidget(filter_);
     connect(filter_, &QLineEdit::textChanged, this, [this](const QString& text) { apply_filter(text); });
-    auto* clear = new QAction(this);
-    clear->setShortcut(Qt::Key_Escape);
-    clear->setShortcutContext(Qt::WidgetShortcut);
-    filter_->addAction(clear);
-    connect(clear, &QAction::triggered, filter_, &QLineEdit::clear);
+    filter_->installEventFilter(this);
   }
 
   void make_map(QVBoxLayout* column) {

@@ -263,7 +263,8 @@ void SpectrumPanel::moveTo(int rank, int gesture) {
 void SpectrumPanel::update(int rank) {
   plots_->moveTo(rank);
   rank = plots_->cursor()->rank();
-  if (shown_.empty() || !shown_.front().spectrum) return;
+  // Some layers' curves may still be on their way.
+  if (shown_.empty() || std::any_of(shown_.begin(), shown_.end(), [](const ShownLayer& shown) { return !shown.spectrum; })) return;
   const ShownLayer& first = shown_.front();
   const LayerSpectrum& s = *first.spectrum;
   if (shown_.size() > 1) return updateRows(rank);
