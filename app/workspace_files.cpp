@@ -36,7 +36,7 @@ Drop model_drop(const QString& path, const QString& what) {
     const auto blocks = config.find("num_hidden_layers");
     QString line = QObject::tr("Open model: %1, %2")
                        .arg(what, text("model_type").isEmpty() ? QObject::tr("unnamed architecture") : text("model_type"));
-    if (blocks != config.end() && blocks->is_number_unsigned()) line += QObject::tr(", %1 blocks").arg(blocks->get<std::uint64_t>());
+    if (blocks != config.end() && blocks->is_number_integer()) line += QObject::tr(", %1 blocks").arg(blocks->get<std::int64_t>());
     return {DropKind::model, line + ", " + format_megabytes(checkpoint->file_bytes()), path};
   } catch (const Error& error) {
     return {DropKind::unusable, QString::fromUtf8(error.what()), path};
