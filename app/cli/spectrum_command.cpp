@@ -72,8 +72,13 @@ void spectrum(const Context& context, const SpectrumOptions& options) {
   if (is_run_folder(options.model)) {
     is_run = true;
     const Manifest manifest = read_manifest(options.model);
-    for (const auto& layer : manifest.layers)
-      if (matches(options.layer, layer.name)) layers.push_back(spectrum_of_run(options.model, layer.name));
+    // A run keeps the curves of the error; the spectrum of W itself comes from the original.
+    const auto original = options.of == "weight" ? open_model(options.model).model : nullptr;
+    for (const auto& layer : manifest.layers) {
+      if (!matches(options.layer, layer.name)) continue;
+      layers.push_back(spectrum_of_run(options.model, layer.name));
+      if (original) layers.back().weight = spectrum_of_weights(*original, *original->find_layer(layer.name), WeightScheme{}).weight;
+    }
   } else if (std::filesystem::is_directory(options.model) &&
              !std::filesystem::exists(std::filesystem::path(options.model) / "config.json")) {
     for (auto& name : measured_layers(options.model))

@@ -181,6 +181,8 @@ TEST(Cli, QuantizeEvaluateCompareSpectrumChatExport) {
   EXPECT_EQ(read_file(svg).rfind("<svg", 0), 0u);
   EXPECT_EQ(read_file(csv).rfind("layer,index,value", 0), 0u);
   EXPECT_EQ(json_of({"spectrum", model, "--layer", "*.q_proj", "--of", "weight"})["layers"].size(), 5u);
+  EXPECT_EQ(json_of({"spectrum", run, "--layer", "*.0.mlp.down_proj", "--of", "weight"})["layers"][0]["values"],
+            json_of({"spectrum", model, "--layer", "*.0.mlp.down_proj", "--of", "weight"})["layers"][0]["values"]);
 
   const Json chat = json_of({"chat", model, "--against", run, "--prompt", "Once upon a time", "--max-tokens", "8", "--follow"});
   EXPECT_EQ(chat["ids"].size(), 8u);
