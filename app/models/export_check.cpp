@@ -3,6 +3,9 @@
 #include <QCoreApplication>
 #include <algorithm>
 
+#include "base/error.h"
+#include "run/export_run.h"
+
 namespace lrc::app {
 
 namespace {
@@ -19,6 +22,26 @@ int Preflight::count(CheckStatus status) const {
 bool Preflight::fixable() const {
   return std::any_of(checks.begin(), checks.end(),
                      [](const Check& check) { return check.status != CheckStatus::ok && !check.fix_id.empty(); });
+}
+
+std::vector<Preflight> preflight_of(const OpenedModel& opened, const ExportOptions& chosen) {
+  const RunExport run(opened);
+  const ExportSource source = run.source_without_weights();
+  std::vector<Preflight> all;
+  for (const Exporter& exporter : exporters()) {
+    Preflight one;
+    one.exporter = exporter.name;
+    try {
+      one.checks = exporter.preflight(source, chosen);
+      sort_checks(one.checks);
+      one.arithmetic = exporter.arithmetic(source);
+      one.bytes = exporter.forecast_bytes(source, chosen);
+    } catch (const Error& error) {
+      one.problem = QString::fromUtf8(error.what());
+    }
+    all.push_back(std::move(one));
+  }
+  return all;
 }
 
 void sort_checks(std::vector<Check>& checks) {

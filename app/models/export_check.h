@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "exporters/exporter.h"
+#include "run/open_model.h"
 
 namespace lrc::app {
 
@@ -17,6 +18,8 @@ struct Preflight {
   int count(CheckStatus status) const;
   bool fixable() const;  ///< a re-solved run would take something away
 };
+/// Of a finished run, for every target. Throws Error where the run cannot be exported at all.
+std::vector<Preflight> preflight_of(const OpenedModel& run, const ExportOptions& options);
 void sort_checks(std::vector<Check>& checks);
 /// "Not yet. 1 refusal, 2 warnings, 7 passed."
 QString verdict(const Preflight& preflight);

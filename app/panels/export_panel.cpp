@@ -5,12 +5,10 @@
 #include <QFormLayout>
 #include <QGuiApplication>
 #include <QLineEdit>
-#include <QListWidget>
 #include <QProgressBar>
 #include <QScrollArea>
 #include <QShortcut>
 #include <QStorageInfo>
-#include <QStyledItemDelegate>
 #include <QTimer>
 #include <QUrl>
 #include <QVBoxLayout>
@@ -19,6 +17,7 @@
 #include "models/export_check.h"
 #include "models/run_facts.h"
 #include "panels/check_row.h"
+#include "panels/export_targets.h"
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
 #include "plot_style.h"
@@ -31,49 +30,6 @@ namespace lrc::app {
 namespace {
 
 QString text_of(std::string_view text) { return QString::fromUtf8(text.data(), qsizetype(text.size())); }
-
-/// A target: title, consumers, counts of findings.
-class TargetDelegate : public QStyledItemDelegate {
- public:
-  TargetDelegate(const std::map<std::string, Preflight>& preflights, QObject* parent)
-      : QStyledItemDelegate(parent), preflights_(preflights) {}
-  QSize sizeHint(const QStyleOptionViewItem& option, const QModelIndex&) const override {
-    return {100, 3 * option.fontMetrics.height() + 16};
-  }
-  void paint(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index) const override {
-    const Colours& c = colours();
-    const Exporter& exporter = exporters()[std::size_t(index.row())];
-    painter->save();
-    painter->fillRect(option.rect, option.state & QStyle::State_Selected ? c.selected_row : c.base);
-    const int line = option.fontMetrics.height();
-    QRect box = option.rect.adjusted(8, 6, -8, 0);
-    painter->setPen(c.text);
-    painter->setFont(font_of_points(option.font, 9, true));
-    painter->drawText(QRect(box.left(), box.top(), box.width(), line), Qt::AlignLeft, text_of(exporter.title));
-    painter->setFont(font_of_points(option.font, 8));
-    painter->setPen(c.dim);
-    painter->drawText(QRect(box.left(), box.top() + line, box.width(), line), Qt::AlignLeft,
-                      option.fontMetrics.elidedText(text_of(exporter.consumers), Qt::ElideRight, box.width()));
-    const auto found = preflights_.find(std::string(exporter.name));
-    if (found != preflights_.end() && found->second.problem.isEmpty()) {
-      int x = box.left() + 6;
-      for (const CheckStatus status : {CheckStatus::ok, CheckStatus::warning, CheckStatus::refused}) {
-        const int count = found->second.count(status);
-        if (count == 0) continue;
-        draw_status(*painter, QPointF(x, box.top() + 2.5 * line + 2), status);
-        painter->setPen(status == CheckStatus::ok ? c.ok : status == CheckStatus::warning ? c.warn : c.bad);
-        painter->drawText(QRect(x + 12, box.top() + 2 * line + 2, 32, line), Qt::AlignLeft | Qt::AlignVCenter, QString::number(count));
-        x += 48;
-      }
-    }
-    painter->setPen(c.grid);
-    painter->drawLine(option.rect.bottomLeft(), option.rect.bottomRight());
-    painter->restore();
-  }
-
- private:
-  const std::map<std::string, Preflight>& preflights_;
-};
 
 class ExportPanel : public QWidget {
  public:
@@ -93,7 +49,7 @@ class ExportPanel : public QWidget {
   void write();
   void followFolder();
   ExportOptions options() const;
-  const Exporter* target() const;
+  const Exporter* target() const { return targets_->current(); }
   const Preflight* preflight() const;
   std::optional<Recipe> fixedRecipe() const;  ///< B's, with what refuses taken out; nothing where this model cannot be solved so
 
@@ -101,7 +57,7 @@ class ExportPanel : public QWidget {
   TitleControls* controls_;
   Notice* empty_;
   QWidget* body_;
-  QListWidget* targets_;
+  ExportTargets* targets_;
   QLabel *heading_, *consumers_, *computes_title_, *size_, *space_, *why_not_, *verify_title_;
   Notice* verdict_;
   QWidget* checks_;
@@ -159,13 +115,7 @@ ExportPanel::ExportPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
 }
 
 void ExportPanel::buildTargets(QHBoxLayout* columns) {
-  targets_ = new QListWidget(body_);
-  targets_->setObjectName("targetList");
-  targets_->setAccessibleName(tr("Targets"));
-  targets_->setFixedWidth(240);
-  targets_->setItemDelegate(new TargetDelegate(preflights_, targets_));
-  for (const Exporter& exporter : exporters()) targets_->addItem(text_of(exporter.title));
-  targets_->setCurrentRow(0);
+  targets_ = new ExportTargets(preflights_, body_);
   columns->addWidget(targets_);
   connect(targets_, &QListWidget::currentRowChanged, this, [this] {
     result_.reset();
@@ -327,11 +277,6 @@ void ExportPanel::buildResult(QHBoxLayout* columns) {
   connect(open_folder_, &QPushButton::clicked, this, [this] { QDesktopServices::openUrl(QUrl::fromLocalFile(folder_->text())); });
 }
 
-const Exporter* ExportPanel::target() const {
-  const int row = targets_->currentRow();
-  return row < 0 ? nullptr : &exporters()[std::size_t(row)];
-}
-
 const Preflight* ExportPanel::preflight() const {
   const Exporter* exporter = target();
   const auto found = exporter ? preflights_.find(std::string(exporter->name)) : preflights_.end();
@@ -354,26 +299,7 @@ void ExportPanel::check() {
   const auto opened = b && b->state == RunEntry::State::done ? workspace_.opened(workspace_.slotB()) : std::nullopt;
   if (!opened) return show();
   workspace_.queryLane().submit<std::vector<Preflight>>(
-      "preflight", this,
-      [opened = *opened, chosen = options()](Progress&, std::stop_token) {
-        const RunExport run(opened);
-        const ExportSource source = run.source_without_weights();
-        std::vector<Preflight> all;
-        for (const Exporter& exporter : exporters()) {
-          Preflight one;
-          one.exporter = exporter.name;
-          try {
-            one.checks = exporter.preflight(source, chosen);
-            sort_checks(one.checks);
-            one.arithmetic = exporter.arithmetic(source);
-            one.bytes = exporter.forecast_bytes(source, chosen);
-          } catch (const Error& error) {
-            one.problem = QString::fromUtf8(error.what());
-          }
-          all.push_back(std::move(one));
-        }
-        return all;
-      },
+      "preflight", this, [opened = *opened, chosen = options()](Progress&, std::stop_token) { return preflight_of(opened, chosen); },
       [this](std::vector<Preflight> all) {
         for (Preflight& one : all) preflights_[one.exporter] = std::move(one);
         show();
