@@ -130,13 +130,7 @@ std::size_t Model::linear_parameters() const {
 }
 
 std::string Model::display_name() const {
-  for (const char* key : {"general.name", "_name_or_path"}) {
-    const auto found = checkpoint_->config().find(key);
-    if (found == checkpoint_->config().end() || !found->is_string()) continue;
-    // Published folders often keep the path they were saved from; its last part is the name.
-    const std::string name = std::filesystem::path(found->get<std::string>()).filename().string();
-    if (!name.empty()) return name;
-  }
+  // People know a model by the file that they opened; general.name often is what a trainer called a checkpoint.
   const std::filesystem::path path = checkpoint_->path().has_filename() ? checkpoint_->path() : checkpoint_->path().parent_path();
   return checkpoint_->is_gguf() ? path.stem().string() : path.filename().string();
 }

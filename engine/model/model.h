@@ -26,7 +26,7 @@ class Model {
   const LayerInfo* find_layer(std::string_view name) const;
   std::size_t parameters() const;         ///< all tensors
   std::size_t linear_parameters() const;  ///< of layers()
-  std::string display_name() const;       ///< general.name, or the file or folder name
+  std::string display_name() const;       ///< the file's name without its ending, or the folder's
 
   /// The weight of a layer (out, in), float32.
   MatrixF layer_weight(const LayerInfo& layer) const;
