@@ -32,7 +32,9 @@ class ChatPanelTest : public PanelTest {
     QTest::keyClicks(input, text);
     QTest::keyClick(input, Qt::Key_Return);
   }
-  bool wait() { return QTest::qWaitFor([&] { return idle(); }, 30000); }
+  bool wait() {
+    return QTest::qWaitFor([&] { return idle(); }, 30000);
+  }
   QString answer(const char* name) { return find<TokenText>(name)->toPlainText(); }
   SegmentSwitch* mode() { return static_cast<SegmentSwitch*>(find<QWidget>("chatMode")); }
 };

@@ -16,7 +16,9 @@ class ExportPanelTest : public PanelTest {
     PanelTest::SetUp();
     open(make_export_panel, {1180, 700});
   }
-  bool checked() { return QTest::qWaitFor([&] { return find<QLabel>("exportSize")->text().contains("MB"); }, 20000); }
+  bool checked() {
+    return QTest::qWaitFor([&] { return find<QLabel>("exportSize")->text().contains("MB"); }, 20000);
+  }
 };
 
 TEST_F(ExportPanelTest, WritesAndProvesARunWithoutR4) {
@@ -64,7 +66,8 @@ TEST_F(ExportPanelTest, SaysThatTheOriginalIsNotExported) {
 
 TEST(ExportCheck, Verdict) {
   Preflight preflight;
-  preflight.checks = {{"a", CheckStatus::ok, "", "", ""}, {"b", CheckStatus::warning, "", "", ""}, {"c", CheckStatus::refused, "", "", "solve-again"}};
+  preflight.checks = {
+      {"a", CheckStatus::ok, "", "", ""}, {"b", CheckStatus::warning, "", "", ""}, {"c", CheckStatus::refused, "", "", "solve-again"}};
   EXPECT_EQ(verdict(preflight), "<b>Not yet.</b> 1 refusal, 1 warning, 1 passed.");
   EXPECT_TRUE(preflight.fixable());
   sort_checks(preflight.checks);

@@ -79,7 +79,8 @@ TEST_F(TradeoffPanelTest, PointsChooseRuns) {
   auto* plot = find<QCustomPlot>("tradeoffPlot");
   const auto where = [&](int run) {
     for (const QVariantList& row : hooks().dataTable().rows)
-      if (row[0].toInt() == run) return QPoint(int(plot->xAxis->coordToPixel(row[4].toDouble())), int(plot->yAxis->coordToPixel(row[5].toDouble())));
+      if (row[0].toInt() == run)
+        return QPoint(int(plot->xAxis->coordToPixel(row[4].toDouble())), int(plot->yAxis->coordToPixel(row[5].toDouble())));
     return QPoint();
   };
   QTest::mouseClick(plot, Qt::LeftButton, {}, where(2));
@@ -124,7 +125,8 @@ TEST_F(RunsPanelTest, PauseResumeStop) {
   RunSelection::of(*workspace).select(number);
   auto *pause = find<QPushButton>("runPause"), *stop = find<QPushButton>("runStop");
   using State = RunEntry::State;
-  ASSERT_TRUE(QTest::qWaitFor([&] { return workspace->findRun(number)->state == State::running && !workspace->findRun(number)->manifest.layers.empty(); }, 30000));
+  ASSERT_TRUE(QTest::qWaitFor(
+      [&] { return workspace->findRun(number)->state == State::running && !workspace->findRun(number)->manifest.layers.empty(); }, 30000));
   QTest::mouseClick(pause, Qt::LeftButton);
   ASSERT_TRUE(QTest::qWaitFor([&] { return workspace->findRun(number)->state != State::running; }, 30000));
   if (workspace->findRun(number)->state == State::done) GTEST_SKIP() << "the run was over before the click";
@@ -232,7 +234,9 @@ TEST_F(ComparePanelTest, OnlyWhatDiffers) {
   find<QCheckBox>("compareOnlyDiff")->setChecked(false);
   EXPECT_GT(table->rowCount(), differing);
   const auto rows = compare_runs(workspace->findRun(2), workspace->findRun(1), *workspace->model());
-  const auto row = [&](const QString& name) { return *std::find_if(rows.begin(), rows.end(), [&](const CompareRow& each) { return each.name == name; }); };
+  const auto row = [&](const QString& name) {
+    return *std::find_if(rows.begin(), rows.end(), [&](const CompareRow& each) { return each.name == name; });
+  };
   EXPECT_TRUE(row("Method").differs);
   EXPECT_FALSE(row("Weights").differs);
   EXPECT_EQ(row("Mean layer error, %").direction, CompareRow::Direction::better);

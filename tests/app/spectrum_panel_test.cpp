@@ -14,10 +14,13 @@ class SpectrumPanelTest : public PanelTest {
  protected:
   void show_layer(int layer) {
     workspace->selectLayers({layer}, layer);
-    ASSERT_TRUE(QTest::qWaitFor([&] { return workspace->spectrum(layer, workspace->slotB()) && !hooks().dataTable().rows.empty(); }, 10000));
+    ASSERT_TRUE(
+        QTest::qWaitFor([&] { return workspace->spectrum(layer, workspace->slotB()) && !hooks().dataTable().rows.empty(); }, 10000));
     QCoreApplication::processEvents();
   }
-  std::size_t rank_of(int layer) const { return effective_scheme(workspace->draft(), workspace->model()->layers()[std::size_t(layer)]).rank; }
+  std::size_t rank_of(int layer) const {
+    return effective_scheme(workspace->draft(), workspace->model()->layers()[std::size_t(layer)]).rank;
+  }
 };
 
 TEST_F(SpectrumPanelTest, DraggingTheCursorSetsTheRankInOneUndoStep) {
