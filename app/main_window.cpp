@@ -239,7 +239,12 @@ void MainWindow::build_layout(Perspective perspective) {
 }
 
 void MainWindow::keep_layout() {
-  if (shown_ && (*shown_ == Perspective::explore || *shown_ == Perspective::run)) layouts_[*shown_] = saveState(layout_version);
+  if (!shown_) return;
+  layouts_[*shown_] = saveState(layout_version);
+  auto& sizes = dock_sizes_[*shown_];
+  sizes.clear();
+  for (QDockWidget* dock : docks_)
+    if (dock->isVisible() && !dock->isFloating()) sizes.emplace_back(dock, dock->size());
 }
 
 void MainWindow::show_perspective() {
@@ -258,6 +263,18 @@ void MainWindow::show_perspective() {
         if (dock != dock_by_name_["logDock"]) dock->hide();
       if (kept == layouts_.end() || !restoreState(kept->second, layout_version)) build_layout(perspective);
       dock_by_name_["logDock"]->setVisible(log_shown);
+      // A state holds proportions; going to and fro must not move a splitter by a pixel.
+      if (kept != layouts_.end()) {
+        QList<QDockWidget*> docks;
+        QList<int> widths, heights;
+        for (const auto& [dock, size] : dock_sizes_[perspective]) {
+          docks << dock;
+          widths << size.width();
+          heights << size.height();
+        }
+        resizeDocks(docks, widths, Qt::Horizontal);
+        resizeDocks(docks, heights, Qt::Vertical);
+      }
     }
     shown_ = perspective;
   } else {

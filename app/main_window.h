@@ -72,6 +72,7 @@ class MainWindow : public QMainWindow {
   std::vector<QDockWidget*> docks_;
   std::map<QString, QDockWidget*> dock_by_name_;
   std::map<Perspective, QByteArray> layouts_;
+  std::map<Perspective, std::vector<std::pair<QDockWidget*, QSize>>> dock_sizes_;  // of this session, to the pixel
   std::optional<Perspective> shown_;
   SegmentSwitch* perspectives_ = nullptr;
   QComboBox *slot_a_ = nullptr, *slot_b_ = nullptr;

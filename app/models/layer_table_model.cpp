@@ -230,7 +230,7 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
     }
     if (index.column() >= error && index.column() <= activations_only && !std::isnan(value())) {
       const double error_value = index.column() == reduction ? row.b : value();
-      return tr("solved: %1 % of ‖WX‖², %2 dB, %3 % of the amplitude; lower bound %4 %")
+      return tr("solved: %1 % of ‖WX‖², %2 dB, %3 % of the amplitude; lower bound of the regularised loss %4 %")
           .arg(error_value * 100, 0, 'g', 6)
           .arg(10 * std::log10(error_value), 0, 'f', 1)
           .arg(std::sqrt(error_value) * 100, 0, 'f', 1)

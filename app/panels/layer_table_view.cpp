@@ -205,7 +205,8 @@ void LayerDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option,
         painter->setPen(QPen(c.scales, 2));
         painter->drawLine(place(row.a), place(row.b));
       }
-      if (!std::isnan(row.bound)) {
+      // The bound certifies the regularised loss, which lies above the loss drawn here: beyond B it says nothing about B.
+      if (row.bound <= row.b) {
         painter->setPen(QPen(c.text, 1.3));
         painter->drawLine(place(row.bound) - QPointF(0, 5), place(row.bound) + QPointF(0, 5));
       }
