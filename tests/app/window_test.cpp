@@ -171,6 +171,7 @@ TEST_F(WindowTest, PerspectivesKeepTheirLayouts) {
   open_stories();
   auto* layers = find<QDockWidget>("layersDock");
   find<QDockWidget>("errorsDock")->close();
+  QTest::qWait(50);  // the layout settles
   const int width = layers->width();
   QTest::keyClick(window.get(), Qt::Key_2, Qt::ControlModifier);
   EXPECT_EQ(workspace->perspective(), Perspective::run);
