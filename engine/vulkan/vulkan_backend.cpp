@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "backend/checks.h"
 #include "base/error.h"
 #include "quantization/activation.h"
 #include "spirv/all.h"
@@ -115,6 +116,7 @@ class VulkanBackend final : public Backend {
   }
 
   std::unique_ptr<DeviceQuantizedMatrix> upload_quantized(const QuantizedWeight& weight) override {
+    check_weight(weight);
     auto m = std::make_unique<QuantizedMatrix>();
     m->out_features = weight.out_features;
     m->in_features = weight.in_features;
@@ -146,6 +148,7 @@ class VulkanBackend final : public Backend {
   }
 
   std::unique_ptr<DevicePair> upload_pair(const LowRankPair& pair) override {
+    check_pair(pair);
     auto result = std::make_unique<Pair>();
     result->rank = pair.rank();
     result->out_features = pair.u.rows();
@@ -160,6 +163,7 @@ class VulkanBackend final : public Backend {
   }
 
   std::unique_ptr<DeviceHadamard> upload_hadamard(const HadamardOrder& hadamard) override {
+    check_hadamard(hadamard);
     auto result = std::make_unique<Hadamard>();
     result->order = hadamard.order;
     // H_m ⊗ H_{2^a} ⊗ H_{2^b}: what does not fit into shared memory joins the outer factor.
@@ -224,10 +228,7 @@ class VulkanBackend final : public Backend {
   }
 
   void quantize(const Buffer& x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, DeviceActivation& out) override {
-    const std::size_t group = scheme.group_size == 0 ? width : scheme.group_size;
-    if (width % group != 0)
-      throw Error(ErrorKind::bad_input, "Activation groups of " + std::to_string(group) + " do not divide the width " +
-                                            std::to_string(width) + "; choose a group size that divides it, or 0 for one scale a token.");
+    const std::size_t group = activation_group(scheme, width);
     out.tokens = tokens;
     out.width = width;
     out.groups = width / group;
@@ -311,6 +312,7 @@ class VulkanBackend final : public Backend {
 
   void rope(const Buffer& x, std::size_t tokens, std::size_t heads, std::size_t head_dim, std::size_t first_position,
             const RopeTable& table) override {
+    check_rope(table, head_dim);
     const auto angles = rope_angles(tokens, head_dim, first_position, table);
     const std::uint32_t push[] = {std::uint32_t(tokens), std::uint32_t(heads), std::uint32_t(head_dim)};
     recorder_.dispatch(recorder_.pipeline(spirv::rope, 2, {}), {{gpu(x), Access::read_write}, {angles}}, bytes_of(push),
@@ -319,6 +321,7 @@ class VulkanBackend final : public Backend {
 
   void attention(const Buffer& q, const Buffer& k_cache, const Buffer& v_cache, std::size_t first_position, std::size_t tokens,
                  const AttentionShape& shape, const Buffer& out) override {
+    check_attention(shape);
     if (shape.head_dim > 256)
       throw Error(ErrorKind::unsupported,
                   "Attention heads of " + std::to_string(shape.head_dim) + " are wider than the Vulkan kernel takes (256); use the CPU.");
@@ -420,9 +423,9 @@ class VulkanBackend final : public Backend {
     std::vector<float> values(tokens * head_dim);
     for (std::size_t t = 0; t < tokens; ++t)
       for (std::size_t d = 0; d < head_dim / 2; ++d) {
-        const float angle = float(first_position + t) * table.inverse_frequencies[d];
-        values[t * head_dim + d] = std::cos(angle) * table.attention_factor;
-        values[t * head_dim + head_dim / 2 + d] = std::sin(angle) * table.attention_factor;
+        const double angle = double(float(first_position + t) * table.inverse_frequencies[d]);  // a float32 product
+        values[t * head_dim + d] = float(std::cos(angle)) * table.attention_factor;
+        values[t * head_dim + head_dim / 2 + d] = float(std::sin(angle)) * table.attention_factor;
       }
     const auto buffer = scratch(angles_, values.size() * 4);
     const auto all = std::as_bytes(std::span(values));

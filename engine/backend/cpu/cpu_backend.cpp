@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "backend/checks.h"
 #include "base/error.h"
 #include "quantization/activation.h"
 #include "tensor/dtype.h"
@@ -38,9 +39,7 @@ CpuMatrix::CpuMatrix(const MatrixF& matrix, MatrixStorage storage, Arena& arena,
 
 CpuPair::CpuPair(const LowRankPair& pair, Arena& arena, const Meter& meter)
     : metered_(meter, (pair.u.rows() + pair.v.rows()) * pair.rank() * sizeof(std::uint16_t)) {
-  if (pair.rank() == 0 || pair.v.columns() != pair.rank())
-    throw Error(ErrorKind::bad_input, "A low-rank pair cannot be used: its factors have " + std::to_string(pair.u.columns()) + " and " +
-                                          std::to_string(pair.v.columns()) + " columns.");
+  check_pair(pair);
   out_features = pair.u.rows();
   in_features = pair.v.rows();
   rank = pair.rank();
@@ -56,10 +55,8 @@ CpuPair::CpuPair(const LowRankPair& pair, Arena& arena, const Meter& meter)
 }
 
 CpuHadamard::CpuHadamard(const HadamardOrder& hadamard) : base_order(hadamard.base_order), power_of_two(hadamard.power_of_two) {
+  check_hadamard(hadamard);
   order = hadamard.order;
-  const bool whole = base_order * power_of_two == order && power_of_two > 0 && (power_of_two & (power_of_two - 1)) == 0 &&
-                     (base_order == 1 || hadamard.base.size() == base_order * base_order);
-  if (!whole) throw Error(ErrorKind::bad_input, "A Hadamard matrix of order " + std::to_string(order) + " contradicts itself.");
   base.assign(hadamard.base.begin(), hadamard.base.end());
 }
 
@@ -145,9 +142,7 @@ void CpuBackend::hadamard(const DeviceHadamard& hadamard, const Buffer& x, std::
 void CpuBackend::rope(const Buffer& x, std::size_t tokens, std::size_t heads, std::size_t head_dim, std::size_t first_position,
                       const RopeTable& table) {
   const std::size_t half = head_dim / 2;
-  if (head_dim % 2 != 0 || table.inverse_frequencies.size() != half)
-    throw Error(ErrorKind::bad_input, "Rotary frequencies for " + std::to_string(2 * table.inverse_frequencies.size()) +
-                                          " dimensions do not fit heads of " + std::to_string(head_dim) + ".");
+  check_rope(table, head_dim);
   float* values = values_of<float>(x, tokens * heads * head_dim);
   if (table.inverse_frequencies != rope_frequencies_ || table.attention_factor != rope_factor_) {
     rope_frequencies_ = table.inverse_frequencies;
@@ -177,9 +172,7 @@ void CpuBackend::rope(const Buffer& x, std::size_t tokens, std::size_t heads, st
 
 void CpuBackend::attention(const Buffer& q, const Buffer& k_cache, const Buffer& v_cache, std::size_t first_position, std::size_t tokens,
                            const AttentionShape& shape, const Buffer& out) {
-  if (shape.heads == 0 || shape.kv_heads == 0 || shape.head_dim == 0 || shape.heads % shape.kv_heads != 0)
-    throw Error(ErrorKind::bad_input, "Attention of " + std::to_string(shape.heads) + " heads over " + std::to_string(shape.kv_heads) +
-                                          " key-value heads is not possible.");
+  check_attention(shape);
   const std::size_t width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim, end = first_position + tokens;
   attend_all(kernels_, {.q = values_of<float>(q, tokens * width),
                         .k = values_of<float>(k_cache, end * kv_width),

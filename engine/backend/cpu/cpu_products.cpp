@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 
+#include "backend/checks.h"
 #include "backend/cpu/cpu_backend.h"
 #include "base/error.h"
 #include "quantization/activation.h"
@@ -56,10 +57,7 @@ void CpuBackend::multiply(const DeviceMatrix& weight, const Buffer& x, std::size
 }
 
 void CpuBackend::quantize(const Buffer& x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, DeviceActivation& out) {
-  const std::size_t group = scheme.group_size == 0 ? width : scheme.group_size;
-  if (group == 0 || width % group != 0)
-    throw Error(ErrorKind::bad_input, "Activation groups of " + std::to_string(scheme.group_size) + " do not divide the width " +
-                                          std::to_string(width) + "; choose a group size that divides it, or 0 for one scale a token.");
+  const std::size_t group = activation_group(scheme, width);
   const std::size_t groups = width / group;
   const float factor = activation_scale_factor(scheme);
   const float lowest = float(lowest_code(scheme.bits)), highest = float(highest_code(scheme.bits));

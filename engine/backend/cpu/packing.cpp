@@ -6,32 +6,16 @@
 #include <cstring>
 #include <string>
 
-#include "base/error.h"
+#include "backend/checks.h"
 #include "base/parallel.h"
 
 namespace lrc::cpu {
 namespace {
 
 constexpr std::size_t kNarrowBlock = 64, kWideBlock = 128;
-/// 128 · 128 · columns must stay below 2³¹ for the dots to be exact.
-constexpr std::size_t kMostColumns = 131071;
-
 std::size_t checked_size(const QuantizedWeight& weight) {
-  const std::size_t rows = weight.out_features, columns = weight.in_features, group = weight.group_size();
-  const bool fits = rows > 0 && columns > 0 && group > 0 && columns % group == 0 && weight.codes.size() == rows * columns &&
-                    weight.scales.rows() == rows && weight.scales.columns() == columns / group;
-  if (!fits || weight.scheme.bits < 2 || weight.scheme.bits > 8)
-    throw Error(ErrorKind::bad_input, "A quantized weight of " + std::to_string(rows) + " x " + std::to_string(columns) +
-                                          " cannot be used: its codes, scales or groups do not fit its shape.");
-  if (columns > kMostColumns)
-    throw Error(ErrorKind::unsupported, "A quantized weight of " + std::to_string(columns) + " input features is wider than the " +
-                                            std::to_string(kMostColumns) + " that integer products can hold.");
-  const int highest = (1 << (weight.scheme.bits - 1)) - 1;
-  for (const std::int8_t code : weight.codes)
-    if (code > highest || code < -highest - 1)
-      throw Error(ErrorKind::bad_input, "A quantized weight holds the code " + std::to_string(code) + ", which " +
-                                            std::to_string(weight.scheme.bits) + " bits cannot.");
-  return rows * columns;
+  check_weight(weight);
+  return weight.codes.size();
 }
 
 }  // namespace

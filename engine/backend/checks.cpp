@@ -1,0 +1,63 @@
+#include "backend/checks.h"
+
+#include <string>
+
+#include "base/error.h"
+
+namespace lrc {
+namespace {
+/// 128 · 128 · columns must stay below 2³¹ for the dots to be exact.
+constexpr std::size_t most_columns = 131071;
+}  // namespace
+
+void check_weight(const QuantizedWeight& weight) {
+  const std::size_t rows = weight.out_features, columns = weight.in_features, group = weight.group_size();
+  const bool fits = rows > 0 && columns > 0 && group > 0 && columns % group == 0 && weight.codes.size() == rows * columns &&
+                    weight.scales.rows() == rows && weight.scales.columns() == columns / group;
+  if (!fits || weight.scheme.bits < 2 || weight.scheme.bits > 8)
+    throw Error(ErrorKind::bad_input, "A quantized weight of " + std::to_string(rows) + " x " + std::to_string(columns) +
+                                          " cannot be used: its codes, scales or groups do not fit its shape.");
+  if (columns > most_columns)
+    throw Error(ErrorKind::unsupported, "A quantized weight of " + std::to_string(columns) + " input features is wider than the " +
+                                            std::to_string(most_columns) + " that integer products can hold.");
+  const int highest = (1 << (weight.scheme.bits - 1)) - 1;
+  for (const std::int8_t code : weight.codes)
+    if (code > highest || code < -highest - 1)
+      throw Error(ErrorKind::bad_input, "A quantized weight holds the code " + std::to_string(code) + ", which " +
+                                            std::to_string(weight.scheme.bits) + " bits cannot.");
+}
+
+void check_pair(const LowRankPair& pair) {
+  if (pair.rank() == 0 || pair.v.columns() != pair.rank())
+    throw Error(ErrorKind::bad_input, "A low-rank pair cannot be used: its factors have " + std::to_string(pair.u.columns()) + " and " +
+                                          std::to_string(pair.v.columns()) + " columns.");
+}
+
+void check_hadamard(const HadamardOrder& hadamard) {
+  const std::size_t base = hadamard.base_order, power = hadamard.power_of_two;
+  const bool whole =
+      base * power == hadamard.order && power > 0 && (power & (power - 1)) == 0 && (base == 1 || hadamard.base.size() == base * base);
+  if (!whole) throw Error(ErrorKind::bad_input, "A Hadamard matrix of order " + std::to_string(hadamard.order) + " contradicts itself.");
+}
+
+void check_attention(const AttentionShape& shape) {
+  if (shape.heads == 0 || shape.kv_heads == 0 || shape.head_dim == 0 || shape.heads % shape.kv_heads != 0)
+    throw Error(ErrorKind::bad_input, "Attention of " + std::to_string(shape.heads) + " heads over " + std::to_string(shape.kv_heads) +
+                                          " key-value heads is not possible.");
+}
+
+void check_rope(const RopeTable& table, std::size_t head_dim) {
+  if (head_dim % 2 != 0 || table.inverse_frequencies.size() != head_dim / 2)
+    throw Error(ErrorKind::bad_input, "Rotary frequencies for " + std::to_string(2 * table.inverse_frequencies.size()) +
+                                          " dimensions do not fit heads of " + std::to_string(head_dim) + ".");
+}
+
+std::size_t activation_group(const ActivationScheme& scheme, std::size_t width) {
+  const std::size_t group = scheme.group_size == 0 ? width : scheme.group_size;
+  if (group == 0 || width % group != 0)
+    throw Error(ErrorKind::bad_input, "Activation groups of " + std::to_string(scheme.group_size) + " do not divide the width " +
+                                          std::to_string(width) + "; choose a group size that divides it, or 0 for one scale a token.");
+  return group;
+}
+
+}  // namespace lrc
