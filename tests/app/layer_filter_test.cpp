@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cctype>
 #include <limits>
+#include <ostream>
 
 namespace lrc::app {
 namespace {
@@ -24,10 +26,16 @@ LayerFacts down_of_block_2() {
   return layer;
 }
 
+/// The expression as part of a test's name: the same in every build.
+void print_name(const char* text, std::ostream* out) {
+  for (const char* c = text; *c; ++c) *out << (std::isalnum(static_cast<unsigned char>(*c)) ? *c : '_');
+}
+
 struct Case {
   const char* text;
   bool matches;
 };
+void PrintTo(const Case& c, std::ostream* out) { print_name(c.text, out); }
 
 class FilterMatches : public testing::TestWithParam<Case> {};
 
@@ -54,6 +62,8 @@ struct Fault {
   const char* text;
   int column;
 };
+void PrintTo(const Fault& fault, std::ostream* out) { print_name(fault.text, out); }
+
 class FilterFaults : public testing::TestWithParam<Fault> {};
 
 TEST_P(FilterFaults, NamesTheColumn) {
