@@ -27,10 +27,12 @@ class JobQueue : public QObject {
   /// Work runs on the lane's thread; `done` and `failed` run on the GUI thread, and only while `receiver` lives and no newer
   /// request with this tag was made. An empty tag never replaces anything.
   template <typename Result>
-  void submit(const QString& tag, QObject* receiver, std::function<Result(Progress&, std::stop_token)> work, std::function<void(Result)> done,
-              std::function<void(const Error&)> failed = {}, std::function<void(const ProgressUpdate&)> progress = {}) {
+  void submit(const QString& tag, QObject* receiver, std::function<Result(Progress&, std::stop_token)> work,
+              std::function<void(Result)> done, std::function<void(const Error&)> failed = {},
+              std::function<void(const ProgressUpdate&)> progress = {}) {
     submit_any(
-        tag, receiver, [work = std::move(work)](Progress& p, std::stop_token s) -> std::any { return std::any(std::make_shared<Result>(work(p, s))); },
+        tag, receiver,
+        [work = std::move(work)](Progress& p, std::stop_token s) -> std::any { return std::any(std::make_shared<Result>(work(p, s))); },
         [done = std::move(done)](std::any result) {
           if (done) done(std::move(*std::any_cast<std::shared_ptr<Result>>(result)));
         },
@@ -46,8 +48,8 @@ class JobQueue : public QObject {
 
  private:
   using Work = std::function<std::any(Progress&, std::stop_token)>;
-  void submit_any(const QString& tag, QObject* receiver, Work work, std::function<void(std::any)> done, std::function<void(const Error&)> failed,
-                  std::function<void(const ProgressUpdate&)> progress);
+  void submit_any(const QString& tag, QObject* receiver, Work work, std::function<void(std::any)> done,
+                  std::function<void(const Error&)> failed, std::function<void(const ProgressUpdate&)> progress);
   void loop();
   struct Request;
   mutable std::mutex mutex_;

@@ -22,9 +22,9 @@
 namespace lrc {
 
 struct DeviceInfo {
-  std::string id;      ///< "cpu", "vulkan:0"
-  std::string name;    ///< "AMD EPYC", "llvmpipe (LLVM 15.0.6, 256 bits)"
-  std::string type;    ///< "cpu", "discrete", "integrated", "virtual", "software"
+  std::string id;    ///< "cpu", "vulkan:0"
+  std::string name;  ///< "AMD EPYC", "llvmpipe (LLVM 15.0.6, 256 bits)"
+  std::string type;  ///< "cpu", "discrete", "integrated", "virtual", "software"
   std::string driver;
   std::uint64_t memory_bytes = 0;
   std::vector<std::string> features;  ///< instruction sets; Vulkan: "int8-dot", "subgroup 8", "16-bit storage"
@@ -131,7 +131,8 @@ class Backend {
   /// x ← x H / √n per row, in place.
   virtual void hadamard(const DeviceHadamard& hadamard, const Buffer& x, std::size_t tokens) = 0;
   /// Rotary embedding, half-split layout, in place on x (tokens, heads · head_dim); positions first_position + t.
-  virtual void rope(const Buffer& x, std::size_t tokens, std::size_t heads, std::size_t head_dim, std::size_t first_position, const RopeTable& table) = 0;
+  virtual void rope(const Buffer& x, std::size_t tokens, std::size_t heads, std::size_t head_dim, std::size_t first_position,
+                    const RopeTable& table) = 0;
   /// Causal attention. q (tokens, heads · head_dim); the caches are (context, kv_heads · head_dim) float32 and already hold
   /// the rows of positions < first_position + tokens. out as q. Scores scaled by 1/√head_dim.
   virtual void attention(const Buffer& q, const Buffer& k_cache, const Buffer& v_cache, std::size_t first_position, std::size_t tokens,

@@ -6,15 +6,15 @@ namespace lrc {
 
 /// What went wrong, for code that has to decide; the sentence is for people.
 enum class ErrorKind {
-  bad_file,      ///< a file is damaged, truncated or contradicts itself
-  bad_input,     ///< a value that the user chose cannot be used
-  unsupported,   ///< valid, but this program lacks it
-  not_found,     ///< a file, layer or tensor that is not there
-  io,            ///< reading or writing failed (disk full, no permission)
-  device,        ///< a compute device cannot be used
-  device_lost,   ///< a compute device stopped working in the middle of work
-  numerical,     ///< a factorization failed, NaN or infinity in data
-  stopped,       ///< the user asked to stop; what was finished is kept
+  bad_file,     ///< a file is damaged, truncated or contradicts itself
+  bad_input,    ///< a value that the user chose cannot be used
+  unsupported,  ///< valid, but this program lacks it
+  not_found,    ///< a file, layer or tensor that is not there
+  io,           ///< reading or writing failed (disk full, no permission)
+  device,       ///< a compute device cannot be used
+  device_lost,  ///< a compute device stopped working in the middle of work
+  numerical,    ///< a factorization failed, NaN or infinity in data
+  stopped,      ///< the user asked to stop; what was finished is kept
 };
 
 /// The one exception of the engine: a kind and one sentence that names the file, tensor or layer and what to do.

@@ -13,10 +13,10 @@
 namespace lrc {
 
 struct HadamardOrder {
-  std::size_t order = 1;        ///< n
-  std::size_t base_order = 1;   ///< m
-  std::size_t power_of_two = 1; ///< 2^p
-  std::string construction;     ///< "Sylvester", "Paley I", "Paley II", "Williamson"
+  std::size_t order = 1;          ///< n
+  std::size_t base_order = 1;     ///< m
+  std::size_t power_of_two = 1;   ///< 2^p
+  std::string construction;       ///< "Sylvester", "Paley I", "Paley II", "Williamson"
   std::vector<std::int8_t> base;  ///< (m, m) entries ±1, row-major
 };
 

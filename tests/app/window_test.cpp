@@ -232,7 +232,8 @@ TEST_F(WindowTest, DropsAreToldByContent) {
     std::ofstream(file) << text;
     return QString::fromStdString(file.string());
   };
-  EXPECT_TRUE(workspace->describeDrop(stories()).startsWith("Open model: GGUF, llama, 5 blocks")) << workspace->describeDrop(stories()).toStdString();
+  EXPECT_TRUE(workspace->describeDrop(stories()).startsWith("Open model: GGUF, llama, 5 blocks"))
+      << workspace->describeDrop(stories()).toStdString();
   EXPECT_TRUE(workspace->describeDrop(write("notes.gguf", "Once upon a time.")).startsWith("Calibration text"));
   EXPECT_TRUE(workspace->describeDrop(write("broken.txt", "GGUF\x01\x02")).contains("broken.txt"));
   EXPECT_TRUE(workspace->describeDrop(write("picture.txt", std::string("\x89PNG\0\x01", 6))).contains("neither"));
