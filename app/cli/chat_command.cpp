@@ -64,7 +64,7 @@ void chat(const Context& context, const ChatOptions& options) {
   Side first = open_side(options.model, context.device, {});
   std::optional<Side> second;
   if (!options.against.empty()) second = open_side(options.against, context.device, first.opened.model);
-  const Sampling sampling{options.temperature, options.top_k, options.top_p, context.seed};
+  const Sampling sampling{options.temperature, options.top_k, options.top_p, context.seed.value_or(0)};
 
   std::vector<ChatMessage> messages, second_messages;
   if (!options.system.empty()) messages.push_back({"system", options.system});

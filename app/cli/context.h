@@ -2,6 +2,7 @@
 // What every command shares: output form, progress, stop by Ctrl-C.
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -17,7 +18,7 @@ struct Context {
   bool json = false;
   ProgressMode progress_mode = ProgressMode::automatic;
   std::string device = "cpu";
-  std::uint64_t seed = 0;
+  std::optional<std::uint64_t> seed;  ///< of the rotation (instead of the recipe's) and of sampling
   std::stop_token stop;
 
   /// On stderr, in the form that was asked for.

@@ -27,7 +27,7 @@ void refuse(const std::string& what, const std::string& instead) {
 }
 }  // namespace
 
-Recipe recipe_of(const RecipeOptions& o, std::uint64_t seed) {
+Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
   Recipe recipe = o.recipe.empty() ? Recipe{} : load_recipe(o.recipe);
   const Recipe original = recipe;
   if (o.kv_bits && *o.kv_bits != 16) refuse("A quantized key and value cache", "use --kv-bits 16");
@@ -69,7 +69,7 @@ Recipe recipe_of(const RecipeOptions& o, std::uint64_t seed) {
     else
       throw Error(ErrorKind::bad_input, "--rotate is quarot, folded or none, not '" + *o.rotate + "'.");
   }
-  if (seed != 0) recipe.rotation.seed = seed;
+  if (seed) recipe.rotation.seed = *seed;
   if (o.calibration) recipe.calibration = *o.calibration;
   if (o.calibration_tokens) recipe.calibration_tokens = *o.calibration_tokens;
   if (o.calibration_context) recipe.calibration_context = *o.calibration_context;

@@ -24,7 +24,7 @@ void solve(const Context& context, const SolveOptions& options) {
   layer.name = "W";
   layer.out_features = w.rows();
   layer.in_features = w.columns();
-  LayerScheme scheme = effective_scheme(recipe_of(options.recipe, 0), layer);
+  LayerScheme scheme = effective_scheme(recipe_of(options.recipe, {}), layer);
   scheme.store_rounded = false;
 
   const SiteStatistics site = prepare_site(moments_in_double(x, scheme.activation), scheme.damping, scheme.activation, "X");
