@@ -16,7 +16,7 @@ runs="${LRC_RUNS:-$root/runs}"
 mkdir -p "$runs"
 "$bin/lrc" inspect "$model" --summary
 for recipe in "GPTQ W4A4" "LRC 10 %"; do
-  folder="$runs/$(echo "$recipe" | tr ' ' '-' | tr -d '%' | tr '[:upper:]' '[:lower:]')"
+  folder="$runs/$(echo "$recipe" | tr ' ' '-' | tr -d '%' | sed 's,-*$,,' | tr '[:upper:]' '[:lower:]')"
   echo "== $recipe -> $folder"
   "$bin/lrc" quantize "$model" --recipe "$recipe" --calibration-tokens 16384 --out "$folder"
   folders+=("$folder")
