@@ -81,17 +81,19 @@ class Pool {
         const int index = int(workers_.size());
         workers_.emplace_back([this, index] { loop(index); });
       }
-      task.running.store(helpers);
       task_ = &task;
       wanted_ = helpers;
       generation_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
     task.work();
+    // Only workers that have joined are waited for: on a busy machine one may wake long after the work is done.
+    {
+      const std::lock_guard lock(mutex_);
+      task_ = nullptr;
+    }
     for (int spins = 0; task.running.load(std::memory_order_acquire) != 0; ++spins)
       if (spins > 2000) std::this_thread::yield();
-    const std::lock_guard lock(mutex_);
-    task_ = nullptr;
   }
 
  private:
@@ -109,7 +111,10 @@ class Pool {
         wake_.wait(lock, [&] { return quit_ || generation_.load() != seen; });
         if (quit_) return;
         seen = generation_.load();
-        if (index < wanted_) task = task_;
+        if (task_ != nullptr && index < wanted_) {
+          task = task_;
+          task->running.fetch_add(1, std::memory_order_relaxed);
+        }
       }
       if (task) {
         task->work();
