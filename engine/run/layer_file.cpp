@@ -6,8 +6,8 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "formats/safetensors.h"
-#include "run/recipe_fields.h"
 #include "run/runner.h"
+#include "run/scheme_json.h"
 
 namespace lrc {
 namespace {
@@ -17,26 +17,15 @@ constexpr const char* format_version = "1";
 bool is_packed(const WeightScheme& scheme) { return scheme.bits <= 4; }
 
 std::string scheme_to_text(const LayerScheme& scheme, const QuantizedWeight& weight) {
-  Json json = Json::object();
-  json["method"] = scheme.method;
+  Json json = to_json(scheme);
   json["out_features"] = weight.out_features;
   json["in_features"] = weight.in_features;
-  json["weight_bits"] = scheme.weight.bits;
-  json["group_size"] = scheme.weight.group_size;
-  json["weight_clip"] = scheme.weight.clip == WeightClip::search ? "search" : "none";
-  json["activation_bits"] = scheme.activation.bits;
-  json["activation_group_size"] = scheme.activation.group_size;
-  json["clip"] = fields::shortest(scheme.activation.clip);
-  json["rank"] = scheme.rank;
-  json["iterations"] = scheme.iterations;
-  json["deflate"] = scheme.deflate;
-  json["damping"] = scheme.damping;
-  json["gptq_damping"] = scheme.gptq_damping;
   return json.dump();
 }
 
+constexpr const char* advice = "delete it and run lrc quantize again, the layer is then solved anew";
 [[noreturn]] void damaged(const std::filesystem::path& file, const std::string& what) {
-  throw Error(ErrorKind::bad_file, file.string() + ": " + what + "; delete it and run lrc quantize again, the layer is then solved anew.");
+  throw Error(ErrorKind::bad_file, file.string() + ": " + what + "; " + advice + ".");
 }
 
 MatrixD row_of(const std::vector<double>& values) {
@@ -74,25 +63,11 @@ LayerFacts facts_of(const SafetensorsFile& file, const std::string& layer) {
                                             ", this program reads version " + format_version + ".");
   if (text("layer") != layer) damaged(file.path(), "it holds " + text("layer") + ", not " + layer);
   const Json json = parse_json(text("scheme"), file.path().string() + ": scheme");
+  const JsonReader in(json, file.path().string() + ": scheme", advice);
   LayerFacts facts;
-  try {
-    facts.scheme.method = json.at("method").get<std::string>();
-    facts.out_features = json.at("out_features").get<std::size_t>();
-    facts.in_features = json.at("in_features").get<std::size_t>();
-    facts.scheme.weight.bits = json.at("weight_bits").get<int>();
-    facts.scheme.weight.group_size = json.at("group_size").get<std::size_t>();
-    facts.scheme.weight.clip = json.at("weight_clip").get<std::string>() == "none" ? WeightClip::none : WeightClip::search;
-    facts.scheme.activation.bits = json.at("activation_bits").get<int>();
-    facts.scheme.activation.group_size = json.at("activation_group_size").get<std::size_t>();
-    facts.scheme.activation.clip = json.at("clip").get<float>();
-    facts.scheme.rank = json.at("rank").get<std::size_t>();
-    facts.scheme.iterations = json.at("iterations").get<int>();
-    facts.scheme.deflate = json.at("deflate").get<bool>();
-    facts.scheme.damping = json.at("damping").get<double>();
-    facts.scheme.gptq_damping = json.at("gptq_damping").get<double>();
-  } catch (const nlohmann::json::exception&) {
-    damaged(file.path(), "the scheme in its metadata is incomplete");
-  }
+  facts.scheme = scheme_from_json(in);
+  facts.out_features = in.count("out_features");
+  facts.in_features = in.count("in_features");
   const auto losses = read_row(file, "losses");
   if (losses.size() != 7 && losses.size() != 9) damaged(file.path(), "losses does not hold 7 or 9 numbers");
   auto& l = facts.losses;

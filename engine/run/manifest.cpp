@@ -5,35 +5,18 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "run/recipe_fields.h"
+#include "base/json_reader.h"
+#include "run/scheme_json.h"
 
 namespace lrc {
 namespace {
 
 constexpr int newest_format = 1;
+constexpr const char* advice = "the manifest is damaged";
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
 Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 Json optional_number(const std::optional<double>& value) { return value && std::isfinite(*value) ? Json(*value) : Json(nullptr); }
-
-Json effective_to_json(const LayerScheme& scheme) {
-  if (scheme.skipped) return {{"skipped", true}};
-  Json json = Json::object();
-  json["method"] = scheme.method;
-  json["weight_bits"] = scheme.weight.bits;
-  json["group_size"] = scheme.weight.group_size;
-  json["weight_clip"] = scheme.weight.clip == WeightClip::search ? "search" : "none";
-  json["activation_bits"] = scheme.activation.bits;
-  json["activation_group_size"] = scheme.activation.group_size;
-  json["clip"] = fields::shortest(scheme.activation.clip);
-  json["rank"] = scheme.rank;
-  json["iterations"] = scheme.iterations;
-  json["deflate"] = scheme.deflate;
-  json["damping"] = scheme.damping;
-  json["gptq_damping"] = scheme.gptq_damping;
-  json["factor_bits"] = scheme.factor_bits;
-  return json;
-}
 
 Json layer_to_json(const LayerRecord& layer) {
   Json json = Json::object();
@@ -81,84 +64,8 @@ Json evaluation_to_json(const Evaluation& e) {
   return json;
 }
 
-/// Reads keys of one JSON object; every fault names the file and the key.
-class Reader {
- public:
-  Reader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
-    if (!json_.is_object()) throw Error(ErrorKind::bad_file, where_ + " is not a JSON object; the manifest is damaged.");
-  }
-  const Json& at(const char* key) const {
-    const auto found = json_.find(key);
-    if (found == json_.end()) throw Error(ErrorKind::bad_file, where_ + " lacks the key " + key + "; the manifest is damaged.");
-    return *found;
-  }
-  bool has(const char* key) const { return json_.contains(key) && !json_[key].is_null(); }
-  std::string text(const char* key) const {
-    if (!at(key).is_string()) fail(key, "a text");
-    return at(key).get<std::string>();
-  }
-  double number(const char* key) const {
-    if (at(key).is_null()) return unknown;
-    if (!at(key).is_number()) fail(key, "a number");
-    return at(key).get<double>();
-  }
-  std::optional<double> maybe_number(const char* key) const { return has(key) ? std::optional(number(key)) : std::nullopt; }
-  std::uint64_t count(const char* key) const {
-    if (!at(key).is_number_unsigned()) fail(key, "a whole number");
-    return at(key).get<std::uint64_t>();
-  }
-  int small(const char* key) const {
-    const auto value = count(key);
-    if (value > 1'000'000) fail(key, "a small whole number");
-    return int(value);
-  }
-  bool flag(const char* key) const {
-    if (!at(key).is_boolean()) fail(key, "true or false");
-    return at(key).get<bool>();
-  }
-  const Json& list(const char* key) const {
-    if (!at(key).is_array()) fail(key, "a list");
-    return at(key);
-  }
-  const Json& object(const char* key) const {
-    if (!at(key).is_object()) fail(key, "an object");
-    return at(key);
-  }
-  std::string where(const char* key) const { return where_ + ": " + key; }
-  [[noreturn]] void fail(const char* key, const char* expected) const {
-    throw Error(ErrorKind::bad_file, where_ + ": " + key + " is not " + expected + "; the manifest is damaged.");
-  }
-
- private:
-  const Json& json_;
-  std::string where_;
-};
-
-LayerScheme effective_from_json(const Json& json, const std::string& where) {
-  const Reader in(json, where);
-  LayerScheme scheme;
-  if (in.has("skipped")) {
-    scheme.skipped = in.flag("skipped");
-    return scheme;
-  }
-  scheme.method = in.text("method");
-  scheme.weight.bits = in.small("weight_bits");
-  scheme.weight.group_size = in.count("group_size");
-  scheme.weight.clip = in.text("weight_clip") == "none" ? WeightClip::none : WeightClip::search;
-  scheme.activation.bits = in.small("activation_bits");
-  scheme.activation.group_size = in.count("activation_group_size");
-  scheme.activation.clip = float(in.number("clip"));
-  scheme.rank = in.count("rank");
-  scheme.iterations = in.small("iterations");
-  scheme.deflate = in.flag("deflate");
-  scheme.damping = in.number("damping");
-  scheme.gptq_damping = in.number("gptq_damping");
-  scheme.factor_bits = in.small("factor_bits");
-  return scheme;
-}
-
 LayerRecord layer_from_json(const Json& json, const std::string& where) {
-  const Reader in(json, where);
+  const JsonReader in(json, where, advice);
   LayerRecord layer;
   layer.name = in.text("name");
   layer.method = in.text("method");
@@ -186,8 +93,7 @@ LayerRecord layer_from_json(const Json& json, const std::string& where) {
   return layer;
 }
 
-Evaluation evaluation_from_json(const Json& json, const std::string& where) {
-  const Reader in(json, where);
+Evaluation evaluation_from_json(const JsonReader& in) {
   Evaluation e;
   e.perplexity = in.number("perplexity");
   e.nll = in.number("nll");
@@ -198,7 +104,7 @@ Evaluation evaluation_from_json(const Json& json, const std::string& where) {
   e.reference_perplexity = in.maybe_number("reference_perplexity");
   e.top1_agreement = in.maybe_number("top1_agreement");
   if (in.has("kl")) {
-    const Reader k(in.object("kl"), in.where("kl"));
+    const JsonReader k = in.inner("kl");
     e.kl = Divergence{k.number("mean"), k.number("median"), k.number("p90"), k.number("p95"),
                       k.number("p99"),  k.number("p999"),   k.number("max")};
   }
@@ -206,7 +112,7 @@ Evaluation evaluation_from_json(const Json& json, const std::string& where) {
   return e;
 }
 
-RunState state_from_text(const std::string& text, const Reader& in) {
+RunState state_from_text(const std::string& text, const JsonReader& in) {
   for (const auto state : {RunState::running, RunState::paused, RunState::stopped, RunState::failed, RunState::done})
     if (text == name(state)) return state;
   in.fail("state", "running, paused, stopped, failed or done");
@@ -257,14 +163,14 @@ Json to_json(const Manifest& m) {
   json["layers"] = Json::array();
   for (const auto& layer : m.layers) json["layers"].push_back(layer_to_json(layer));
   json["effective"] = Json::object();
-  for (const auto& [layer, scheme] : m.effective) json["effective"][layer] = effective_to_json(scheme);
+  for (const auto& [layer, scheme] : m.effective) json["effective"][layer] = to_json(scheme);
   return json;
 }
 
 Manifest read_manifest(const std::filesystem::path& run_folder) {
   const auto file = run_folder / "manifest.json";
   const Json json = read_json_file(file);
-  const Reader in(json, file.string());
+  const JsonReader in(json, file.string(), advice);
   Manifest m;
   m.format_version = in.small("format_version");
   m.program_version = in.text("program_version");
@@ -274,13 +180,13 @@ Manifest read_manifest(const std::filesystem::path& run_folder) {
                                             ", open it with version " + m.program_version + " or newer.");
   m.state = state_from_text(in.text("state"), in);
   if (in.has("failure")) m.failure = in.text("failure");
-  const Reader model(in.object("model"), in.where("model"));
+  const JsonReader model = in.inner("model");
   m.model_path = model.text("path");
   m.model_sha256 = model.text("sha256");
   m.model_name = model.text("name");
   m.recipe = recipe_from_json(in.object("recipe"), in.where("recipe"));
   m.fingerprint = in.text("fingerprint");
-  const Reader calibration(in.object("calibration"), in.where("calibration"));
+  const JsonReader calibration = in.inner("calibration");
   m.calibration_path = calibration.text("path");
   m.calibration_sha256 = calibration.text("sha256");
   m.calibration_tokens = calibration.count("tokens");
@@ -291,13 +197,13 @@ Manifest read_manifest(const std::filesystem::path& run_folder) {
   m.file_bytes = in.count("file_bytes");
   m.peak_memory_bytes = in.count("peak_memory_bytes");
   if (in.has("evaluation")) {
-    m.evaluation = evaluation_from_json(in.object("evaluation"), in.where("evaluation"));
+    m.evaluation = evaluation_from_json(in.inner("evaluation"));
     m.evaluation_protocol = in.object("evaluation_protocol");
   }
   m.layers_total = in.count("layers_total");
   for (const auto& layer : in.list("layers")) m.layers.push_back(layer_from_json(layer, in.where("layers")));
   for (const auto& [layer, scheme] : in.object("effective").items())
-    m.effective.emplace_back(layer, effective_from_json(scheme, in.where("effective") + ": " + layer));
+    m.effective.emplace_back(layer, scheme_from_json({scheme, in.where("effective") + ": " + layer, advice}));
   return m;
 }
 

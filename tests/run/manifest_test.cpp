@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "run/scheme_json.h"
 #include "small_run.h"
 
 namespace lrc {
@@ -82,6 +83,26 @@ TEST(Manifest, RoundTripKeepsEveryNumber) {
   EXPECT_FALSE(contains(to_json(back).dump(), "nan"));
 }
 
+TEST(Manifest, EveryFieldOfASchemeComesBack) {
+  LayerScheme scheme;
+  scheme.method = "gptq";
+  scheme.weight = {.bits = 3, .group_size = 64, .clip = WeightClip::none};
+  scheme.activation = {.bits = 5, .group_size = 32, .clip = 0.95f};
+  scheme.rank = 7;
+  scheme.iterations = 4;
+  scheme.deflate = true;
+  scheme.damping = 0.1;
+  scheme.gptq_damping = 0.2;
+  scheme.factor_bits = 8;
+  Json json = to_json(scheme);
+  EXPECT_EQ(scheme_from_json({json, "here", "advice"}), scheme);
+  // No field is the default by accident.
+  const Json plain = to_json(LayerScheme{});
+  for (const auto& [key, value] : json.items()) EXPECT_NE(value, plain[key]) << key;
+  json.erase("factor_bits");
+  EXPECT_EQ(scheme_from_json({json, "here", "advice"}).factor_bits, 16) << "layer files did not always say it";
+}
+
 TEST(Manifest, KeysOfTheContractAreThere) {
   const Json json = to_json(some_manifest());
   for (const char* key : {"format_version", "program_version", "model", "recipe", "effective", "calibration", "seed", "machine", "timings",
@@ -108,6 +129,8 @@ TEST(Manifest, DamagedOnesAreOneSentenceWithFileAndKey) {
       {changed("/layers/0/name", "../x"), "file"},
       {changed("/effective", Json::array()), "effective"},
       {changed("/effective/a.q_proj/rank", "x"), "rank"},
+      {changed("/effective/a.q_proj/weight_clip", "some"), "weight_clip"},
+      {changed("/effective/a.q_proj/damping", nullptr), "damping"},
       {changed("/timings", 1), "timings"},
       {changed("/evaluation/kl", "none"), "kl"},
       {Json::array(), "JSON object"},
