@@ -95,8 +95,8 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
   const Recipe relevant = relevant_part(recipe);
   if (relevant.weight.bits < 16)
     if (const auto problem = problem_of(relevant, model)) throw Error(ErrorKind::bad_input, *problem);
-  const RunFolder place(folder);
   const auto corpus = open_corpus(relevant, model);
+  const RunFolder place(folder);
   const std::string wanted = fingerprint(model, relevant, corpus.sha256);
   if (std::filesystem::exists(folder / "measure.json")) {
     if (read_facts(folder)["fingerprint"] != wanted)

@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <vector>
 
 #include "base/error.h"
 
@@ -19,6 +18,10 @@ bool is_left_over(const std::filesystem::path& file) { return file.filename().st
 
 RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
   std::error_code code;
+  for (auto folder = std::filesystem::absolute(path_, code).lexically_normal(); folder.has_relative_path(); folder = folder.parent_path()) {
+    if (std::filesystem::exists(folder, code)) break;
+    if (folder.has_filename()) made_.push_back(folder);
+  }
   std::filesystem::create_directories(path_, code);
   if (code)
     throw Error(ErrorKind::io,
@@ -38,6 +41,8 @@ RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
 }
 
 RunFolder::~RunFolder() {
+  for (const auto& folder : made_)
+    if (::rmdir(folder.c_str()) != 0) break;  // something is in it
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 #include <filesystem>
+#include <vector>
 
 namespace lrc {
 
-/// A folder that one process (and one thread of it) writes to at a time. Made if missing.
+/// A folder that one process (and one thread of it) writes to at a time. Made if missing; a folder that was made and got
+/// nothing is taken away again, with those above it that were made for it.
 class RunFolder {
  public:
   /// Throws Error(io) when it cannot be made or written, Error(bad_input) when somebody else is writing to it.
@@ -20,6 +22,7 @@ class RunFolder {
 
  private:
   std::filesystem::path path_;
+  std::vector<std::filesystem::path> made_;  // innermost first
   int descriptor_ = -1;
 };
 

@@ -81,14 +81,16 @@ Json describe_machine() {
 /// One carrying out: what is known, what is done, and the manifest that says so.
 class Runner {
  public:
-  Runner(const RunRequest& request, std::shared_ptr<const Model> model, RunFolder& folder, Progress& progress, std::stop_token stop,
+  Runner(const RunRequest& request, std::shared_ptr<const Model> model, Progress& progress, std::stop_token stop,
          const LayerCallback& on_layer)
-      : request_(request), model_(std::move(model)), folder_(folder), progress_(progress), stop_(stop), on_layer_(on_layer) {}
+      : request_(request), model_(std::move(model)), progress_(progress), stop_(stop), on_layer_(on_layer) {}
 
   Manifest run() {
     const auto start = Clock::now();
     if (const auto problem = problem_of(request_.recipe, *model_)) throw Error(ErrorKind::bad_input, *problem);
     corpus_ = open_corpus(request_.recipe, *model_);
+    // Only now: a refusal leaves no folder behind.
+    folder_.emplace(request_.folder);
     begin_or_continue();
     // From here on the folder is ours: what goes wrong is written down in it.
     try {
@@ -111,13 +113,13 @@ class Runner {
   void finish_layer(const LayerTask& task, LayerSolution solution, double seconds);
   void record_end(RunState state, const std::string& sentence);
   void add_time(const char* stage, double seconds);
-  void save() { write_manifest(folder_.path(), manifest_); }
+  void save() { write_manifest(folder_->path(), manifest_); }
   std::vector<LayerTask> missing_of(std::size_t block) const;
   std::size_t done() const { return manifest_.layers.size(); }
 
   const RunRequest& request_;
   std::shared_ptr<const Model> model_;
-  RunFolder& folder_;
+  std::optional<RunFolder> folder_;
   Progress& progress_;
   std::stop_token stop_;
   const LayerCallback& on_layer_;
@@ -128,7 +130,7 @@ class Runner {
 };
 
 void Runner::begin_or_continue() {
-  const auto& path = folder_.path();
+  const auto& path = folder_->path();
   const std::string model_sha256 = model_->checkpoint().sha256();
   std::optional<Manifest> before;
   if (is_run_folder(path)) {
@@ -142,10 +144,10 @@ void Runner::begin_or_continue() {
                   path.string() + " holds a run with another calibration text (" + before->calibration_path + ")" + way_out);
     if (const auto fields = differing_fields(before->recipe, request_.recipe); !fields.empty())
       throw Error(ErrorKind::bad_input, path.string() + " holds a run with another recipe (" + fields + ")" + way_out);
-  } else if (!folder_.is_fresh()) {
+  } else if (!folder_->is_fresh()) {
     throw Error(ErrorKind::bad_input, path.string() + " holds other files and is no run folder; choose a new or an empty folder.");
   }
-  folder_.remove_left_overs("layers");
+  folder_->remove_left_overs("layers");
 
   manifest_.program_version = program_version();
   std::error_code code;
@@ -181,7 +183,7 @@ void Runner::keep_finished_layers() {
   std::vector<char> good(layers.size());
   parallel_for(layers.size(), 1, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
-      const auto file = folder_.path() / layers[i].file;
+      const auto file = folder_->path() / layers[i].file;
       std::error_code code;
       good[i] = std::filesystem::is_regular_file(file, code) && sha256_of_file(file) == layers[i].sha256;
     }
@@ -250,7 +252,7 @@ void Runner::solve_missing(Clock::time_point start) {
 
 void Runner::finish_layer(const LayerTask& task, LayerSolution solution, double seconds) {
   // The file first: a record in the manifest always has its file.
-  const auto sha256 = write_layer(folder_.path(), task.layer->name, solution);
+  const auto sha256 = write_layer(folder_->path(), task.layer->name, solution);
   auto record = record_of(task, solution, seconds, sha256);
   const std::lock_guard lock(mutex_);
   const auto index_of = [&](const std::string& name) { return model_->find_layer(name) - model_->layers().data(); };
@@ -295,8 +297,7 @@ std::string fingerprint(const Model& model, const Recipe& recipe, const std::str
 Manifest carry_out(const RunRequest& request, Progress& progress, std::stop_token stop, const LayerCallback& on_layer) {
   throw_if_stopped(stop);
   auto model = request.model ? request.model : Model::open(request.model_path);
-  RunFolder folder(request.folder);
-  return Runner(request, std::move(model), folder, progress, stop, on_layer).run();
+  return Runner(request, std::move(model), progress, stop, on_layer).run();
 }
 
 }  // namespace lrc

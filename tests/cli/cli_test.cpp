@@ -83,6 +83,27 @@ TEST(Cli, FailureIsOneSentenceThatNamesTheFile) {
   }
 }
 
+TEST(Cli, ARefusedRunLeavesNoFolderBehind) {
+  const TemporaryFolder folder;
+  const auto text = corpus(folder), short_text = (folder.path() / "short.txt").string();
+  std::ofstream(short_text) << "Only a few words.";
+  const auto out = (folder.path() / "runs" / "one").string();
+  const auto refused = [&](const std::string& command, const std::string& calibration, const std::vector<std::string>& more) {
+    auto arguments = quantize_arguments(calibration, out);
+    arguments[0] = command;
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto result = lrc(arguments);
+    EXPECT_EQ(result.exit_code, 1) << result.err;
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / "runs")) << result.err;
+  };
+  for (const char* command : {"quantize", "measure"}) {
+    refused(command, "/no/such/text.txt", {});
+    refused(command, short_text, {});
+    refused(command, text, {"--group-size", "48"});
+  }
+  refused("quantize", text, {"--rank", "1000"});
+}
+
 TEST(Cli, InspectTellsSizesAndLayers) {
   const Json j = json_of({"inspect", model});
   EXPECT_EQ(j["architecture"], "llama");

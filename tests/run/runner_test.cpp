@@ -237,8 +237,9 @@ TEST_F(RunnerTest, OnlyOneWritesAtATime) {
 
 TEST_F(RunnerTest, BadInputIsOneSentenceAndLeavesNoRunBehind) {
   const auto refused = [&](ErrorKind kind, const Recipe& chosen) {
-    auto sentence = sentence_of(kind, [&] { test::carry_out(small_request(folder, chosen)); });
-    EXPECT_FALSE(is_run_folder(folder));
+    // Two levels deep: neither the folder nor the one above it is left.
+    auto sentence = sentence_of(kind, [&] { test::carry_out(small_request(folder / "deeper", chosen)); });
+    EXPECT_FALSE(std::filesystem::exists(folder));
     return sentence;
   };
   Recipe chosen = recipe;
@@ -262,6 +263,19 @@ TEST_F(RunnerTest, BadInputIsOneSentenceAndLeavesNoRunBehind) {
   chosen.weight.group_size = 48;
   sentence = refused(ErrorKind::bad_input, chosen);
   EXPECT_TRUE(contains(sentence, "48") && contains(sentence, "does not divide")) << sentence;
+}
+
+TEST_F(RunnerTest, AFolderThatGotNothingIsTakenAwayAgain) {
+  { const RunFolder made(folder / "a" / "b"); }
+  EXPECT_FALSE(std::filesystem::exists(folder));
+  {
+    const RunFolder made(folder / "a" / "b");
+    write_file_atomically(folder / "a" / "letter.txt", "mine");
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "a" / "b"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "a" / "letter.txt"));
+  { const RunFolder there(folder / "a"); }
+  EXPECT_TRUE(std::filesystem::exists(folder / "a")) << "it was there before";
 }
 
 TEST_F(RunnerTest, FoldersThatCannotBeUsed) {
