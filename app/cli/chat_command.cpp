@@ -1,4 +1,5 @@
 #include <iostream>
+#include <utility>
 
 #include "base/error.h"
 #include "cli/commands.h"
@@ -13,12 +14,17 @@ struct Side {
   std::shared_ptr<ChatSession> session;
 };
 
-Side open_side(const std::string& path, const std::string& device, std::shared_ptr<const Model> known) {
+/// `moved` gets the sentence when the device stops working in the middle of the conversation.
+Side open_side(const std::string& path, const std::string& device, std::shared_ptr<const Model> known, std::string& moved) {
   Side side;
   side.opened = open_model(path, std::move(known));
   if (const auto problem = side.opened.model->tokenizer_problem())
     throw Error(ErrorKind::unsupported, "Chat needs the tokenizer of " + path + ": " + *problem);
   side.session = make_chat(side.opened, device, side.opened.model->config().context);
+  fall_back_to_cpu(*side.session, side.opened, [&moved](const std::string& sentence) {
+    moved = sentence + " The conversation goes on with the CPU.";
+    std::cerr << "\nlrc: " << moved << "\n";
+  });
   return side;
 }
 
@@ -61,9 +67,10 @@ std::string speed(const Generation& g) {
 
 void chat(const Context& context, const ChatOptions& options) {
   if (options.follow && options.against.empty()) throw Error(ErrorKind::bad_input, "--follow needs a second model: add --against MODEL.");
-  Side first = open_side(options.model, context.device, {});
+  std::string moved;
+  Side first = open_side(options.model, context.device, {}, moved);
   std::optional<Side> second;
-  if (!options.against.empty()) second = open_side(options.against, context.device, first.opened.model);
+  if (!options.against.empty()) second = open_side(options.against, context.device, first.opened.model, moved);
   const Sampling sampling{options.temperature, options.top_k, options.top_p, context.seed.value_or(0)};
 
   std::vector<ChatMessage> messages, second_messages;
@@ -103,6 +110,7 @@ void chat(const Context& context, const ChatOptions& options) {
       second_messages.push_back({"assistant", other.text});
       result["against"] = to_json(other);
     }
+    if (!moved.empty()) result["moved_to_cpu"] = std::exchange(moved, {});
     return result;
   };
 

@@ -237,10 +237,6 @@ void ChatPanel::listen() {
   connect(worker_, &ChatWorker::deviceLost, this, [this](int side, const QString& sentence) {
     sides_[std::size_t(side)]->setDevice("cpu");
     workspace_.banner(tr("%1 %2 goes on with the CPU; the conversation is kept.").arg(sentence, side == 0 ? tr("A") : tr("B")));
-    if (turns_.empty() || rescoring_) return;
-    // The turn is answered again from its start.
-    turns_.back().answers = {};
-    transcript_->emptyLast();
   });
   connect(worker_, &ChatWorker::failed, this, [this](const QString& sentence) { notice_->say(sentence, Notice::Tone::bad); });
   connect(worker_, &ChatWorker::finished, this, [this] {

@@ -25,12 +25,11 @@ struct ChatWorker::Run {
   std::shared_ptr<const Job> job;
   std::shared_ptr<Sessions> sessions;
   std::array<std::optional<OpenedModel>, 2> opened;
-  std::array<std::string, 2> titles;
+  std::array<std::string, 2> titles, devices;
   SessionMaker make_session;
   QPointer<ChatWorker> worker;
   quint64 generation;
   std::stop_token stop;
-  int side_in_hand = 0;
 
   template <typename Signal>
   void tell(Signal signal) const {
@@ -43,39 +42,55 @@ struct ChatWorker::Run {
         Qt::QueuedConnection);
   }
 
-  ChatSession& session(int side) {
-    side_in_hand = side;
+  Sessions::Key key_of(int side) const {
     const Slot slot = job->sides[std::size_t(side)];
-    const Sessions::Key key{slot.run.value_or(0), slot.run ? side : 0, job->devices[std::size_t(side)]};
-    // Only what this job needs stays loaded.
-    std::erase_if(sessions->loaded, [&](const auto& item) {
-      for (int other = 0; other < 2; ++other) {
-        const Slot kept = job->sides[std::size_t(other)];
-        if (item.first == Sessions::Key{kept.run.value_or(0), kept.run ? other : 0, job->devices[std::size_t(other)]}) return false;
-      }
-      return true;
-    });
-    auto& found = sessions->loaded[key];
-    if (!found) {
-      tell([side](ChatWorker& w) { emit w.loading(side); });
-      try {
-        found = make_session(opened[std::size_t(side)].value(), key.device, longest_context);
-      } catch (...) {
-        sessions->loaded.erase(key);
-        throw;
-      }
+    return {slot.run.value_or(0), slot.run ? side : 0, devices[std::size_t(side)]};
+  }
+
+  /// From here on the side is the CPU's.
+  void lose_device(int side, const std::string& sentence) {
+    auto moved = sessions->loaded.extract(key_of(side));
+    devices[std::size_t(side)] = "cpu";
+    if (moved) sessions->loaded.emplace(key_of(side), moved.mapped());
+    tell([side, text = QString::fromStdString(sentence)](ChatWorker& w) { emit w.deviceLost(side, text); });
+  }
+
+  std::shared_ptr<ChatSession> load(int side) {
+    const OpenedModel& model = opened[std::size_t(side)].value();
+    try {
+      return make_session(model, devices[std::size_t(side)], longest_context);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::device_lost && error.kind() != ErrorKind::device) throw;
+      if (devices[std::size_t(side)] == "cpu") throw;
+      lose_device(side, error.what());
     }
-    const qulonglong bytes = found->transformer().weight_bytes();
+    return make_session(model, "cpu", longest_context);
+  }
+
+  std::shared_ptr<ChatSession> session(int side) {
+    // Only what this job needs stays loaded.
+    std::erase_if(sessions->loaded, [&](const auto& item) { return item.first != key_of(0) && item.first != key_of(1); });
+    std::shared_ptr<ChatSession> chat;
+    if (const auto known = sessions->loaded.find(key_of(side)); known != sessions->loaded.end()) {
+      chat = known->second;
+    } else {
+      tell([side](ChatWorker& w) { emit w.loading(side); });
+      chat = load(side);
+      sessions->loaded.emplace(key_of(side), chat);
+    }
+    // Sessions outlive this job: each one that uses them says anew whom to tell.
+    fall_back_to_cpu(*chat, opened[std::size_t(side)].value(), [this, side](const std::string& sentence) { lose_device(side, sentence); });
+    const qulonglong bytes = chat->transformer().weight_bytes();
     tell([side, bytes](ChatWorker& w) { emit w.loaded(side, bytes); });
-    return *found;
+    return chat;
   }
 
   ChatAnswer generate(int side) {
-    ChatSession& chat = session(side);
-    if (side == 1 && job->sides[1].run) chat.set_branch(job->branch);
+    const auto chat = session(side);
+    if (side == 1 && job->sides[1].run) chat->set_branch(job->branch);
     const auto prompt = prompt_tokens(*opened[std::size_t(side)]->model, job->form, job->turns, job->turns.size() - 1, side);
     const auto start = std::chrono::steady_clock::now();
-    const Generation generation_result = chat.generate(
+    const Generation generation_result = chat->generate(
         prompt, job->max_tokens, job->sampling,
         [&](const GeneratedToken& token) {
           tell([side, id = token.id, text = QString::fromStdString(token.text)](ChatWorker& w) { emit w.tokenArrived(side, id, text); });
@@ -98,11 +113,10 @@ struct ChatWorker::Run {
     if (answer.empty() || stop.stop_requested()) return;
     const auto prompt = prompt_tokens(*opened[0]->model, job->form, job->turns, job->turns.size() - 1, 0);
     // Loading B may free A's session only when the job does not need it; both stay.
-    ChatSession& first = session(0);
-    ChatSession& second = session(1);
-    if (job->sides[1].run) second.set_branch(job->branch);
+    const auto first = session(0), second = session(1);
+    if (job->sides[1].run) second->set_branch(job->branch);
     const auto start = std::chrono::steady_clock::now();
-    const auto tokens = compare_answer(first, second, prompt, answer, stop);
+    const auto tokens = compare_answer(*first, *second, prompt, answer, stop);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     tell([tokens, seconds](ChatWorker& w) { emit w.compared(tokens, seconds); });
   }
@@ -148,27 +162,23 @@ void ChatWorker::forgetSessions() {
 
 void ChatWorker::submit(std::shared_ptr<const Job> job) {
   stop_ = std::make_shared<std::stop_source>();
-  struct Outcome {
-    int lost_side = -1;
-    QString sentence;
-  };
   auto run = std::make_shared<Run>();
   run->job = job;
   run->sessions = sessions_;
   run->worker = this;
   run->make_session = make_session_;
   run->generation = generation_;
+  run->devices = job->devices;
   for (int side = 0; side < 2; ++side) {
     run->opened[std::size_t(side)] = workspace_.opened(job->sides[std::size_t(side)]);
     run->titles[std::size_t(side)] = workspace_.slotTitle(job->sides[std::size_t(side)]).toStdString();
   }
   const quint64 generation = generation_;
-  workspace_.chatLane().submit<Outcome>(
+  workspace_.chatLane().submit<bool>(
       "chat", this,
       [run, source = stop_](Progress&, std::stop_token lane_stop) {
         const std::stop_callback link(lane_stop, [source] { source->request_stop(); });
         run->stop = source->get_token();
-        Outcome outcome;
         for (int side = 0; side < 2; ++side)
           if (!run->opened[std::size_t(side)])
             throw Error(ErrorKind::bad_input,
@@ -176,25 +186,12 @@ void ChatWorker::submit(std::shared_ptr<const Job> job) {
         try {
           run->carryOut();
         } catch (const Error& error) {
-          if (error.kind() == ErrorKind::stopped) return outcome;
-          if (error.kind() != ErrorKind::device_lost && error.kind() != ErrorKind::device) throw;
-          if (run->job->devices[std::size_t(run->side_in_hand)] == "cpu") throw;
-          // Nothing that lay on the device is of use any more.
-          run->sessions->loaded.clear();
-          outcome.lost_side = run->side_in_hand;
-          outcome.sentence = QString::fromUtf8(error.what());
+          if (error.kind() != ErrorKind::stopped) throw;
         }
-        return outcome;
+        return true;
       },
-      [this, job, generation](Outcome outcome) {
+      [this, generation](bool) {
         if (generation != generation_) return;
-        if (outcome.lost_side >= 0) {
-          emit deviceLost(outcome.lost_side, outcome.sentence);
-          Job again = *job;
-          again.devices[std::size_t(outcome.lost_side)] = "cpu";
-          ++generation_;
-          return submit(std::make_shared<const Job>(std::move(again)));
-        }
         busy_ = false;
         emit finished();
       },

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 #include "base/progress.h"
@@ -35,6 +36,22 @@ void ChatSession::set_branch(const BranchControl& branch) {
   cache_.length = 0;
 }
 
+/// Does `work`; when the device stops working, once more on the fallback, with an empty cache.
+template <typename Work>
+auto ChatSession::on_device(const Work& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (!fallback_.make || (error.kind() != ErrorKind::device_lost && error.kind() != ErrorKind::device)) throw;
+    if (fallback_.tell) fallback_.tell(error.what());
+  }
+  // Nothing that lay on the device is of use any more.
+  cached_.clear();
+  cache_ = {};
+  transformer_ = std::exchange(fallback_, {}).make();
+  return work();
+}
+
 /// Runs the tokens of `ids` behind those that the cache holds, in one pass.
 void ChatSession::extend(const std::vector<TokenId>& ids) {
   if (cache_.capacity < ids.size()) {
@@ -54,6 +71,14 @@ void ChatSession::extend(const std::vector<TokenId>& ids) {
   cached_.assign(ids.begin(), ids.end());
 }
 
+/// Runs what is missing of `ids`, piece by piece; after a stop the cache holds a part of them.
+void ChatSession::read(const std::vector<TokenId>& ids, std::stop_token stop) {
+  while (cached_.size() < ids.size() && !stop.stop_requested()) {
+    const std::size_t end = std::min(cached_.size() + prompt_piece, ids.size());
+    extend({ids.begin(), ids.begin() + std::ptrdiff_t(end)});
+  }
+}
+
 /// Brings the cache to `ids`, whose last token is always run so that its logits are there. Returns how many tokens were run;
 /// after a stop the cache holds a part of them.
 std::size_t ChatSession::feed(const std::vector<TokenId>& ids, std::stop_token stop) {
@@ -61,11 +86,16 @@ std::size_t ChatSession::feed(const std::vector<TokenId>& ids, std::stop_token s
   const auto common = std::size_t(std::mismatch(ids.begin(), ids.begin() + limit, cached_.begin()).first - ids.begin());
   cached_.resize(common);
   cache_.length = common;
-  while (cached_.size() < ids.size() && !stop.stop_requested()) {
-    const std::size_t end = std::min(cached_.size() + prompt_piece, ids.size());
-    extend({ids.begin(), ids.begin() + std::ptrdiff_t(end)});
-  }
-  return cached_.size() - common;
+  on_device([&] { read(ids, stop); });
+  return cached_.size() - std::min(common, cached_.size());
+}
+
+/// Logits after the last of `ids`, which the cache holds; (1, vocabulary), empty after a stop.
+MatrixF ChatSession::last_logits(const std::vector<TokenId>& ids, std::stop_token stop) {
+  return on_device([&] {
+    read(ids, stop);  // on a fallback; else all is there
+    return cached_.size() < ids.size() ? MatrixF() : transformer_->logits(transformer_->last_tokens() - 1, 1);
+  });
 }
 
 void ChatSession::check_fits(std::size_t prompt_tokens, std::size_t answer_tokens) const {
@@ -96,7 +126,8 @@ Generation ChatSession::generate(const std::vector<TokenId>& prompt_ids, std::si
   result.reason = max_tokens == 0 ? StopReason::length : StopReason::stopped;
   bool talking = max_tokens > 0;
   while (talking && !stop.stop_requested()) {
-    const MatrixF logits = transformer_->logits(transformer_->last_tokens() - 1, 1);
+    const MatrixF logits = last_logits(ids, stop);
+    if (logits.empty()) break;
     GeneratedToken token;
     token.id = sampler.pick(logits.data(), vocabulary);
     if (steps == 0) {
@@ -134,14 +165,19 @@ void ChatSession::score(const std::vector<TokenId>& prompt_ids, const std::vecto
   check_fits(prompt_ids.size(), answer_ids.size() - 1);
   feed(prompt_ids, stop);
   throw_if_stopped(stop);
-  visit(0, transformer_->logits(transformer_->last_tokens() - 1, 1).data());
+  const MatrixF first = last_logits(prompt_ids, stop);
+  throw_if_stopped(stop);
+  visit(0, first.data());
   std::vector<TokenId> ids = prompt_ids;
   for (std::size_t done = 0; done + 1 < answer_ids.size();) {
     // Row i of a piece predicts the answer's token after it.
     const std::size_t tokens = std::min(score_piece, answer_ids.size() - 1 - done);
     ids.insert(ids.end(), answer_ids.begin() + std::ptrdiff_t(done), answer_ids.begin() + std::ptrdiff_t(done + tokens));
-    extend(ids);
-    const MatrixF logits = transformer_->logits(0, tokens);
+    // A fallback reads all of them; the piece is its last rows.
+    const MatrixF logits = on_device([&] {
+      extend(ids);
+      return transformer_->logits(transformer_->last_tokens() - tokens, tokens);
+    });
     for (std::size_t row = 0; row < tokens; ++row) visit(done + row + 1, logits.row(row));
     done += tokens;
     throw_if_stopped(stop);

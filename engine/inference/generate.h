@@ -50,6 +50,12 @@ struct Generation {
   std::vector<bool> same_top;
 };
 
+/// What a conversation does when its device stops working: goes on with another transformer of the same model.
+struct DeviceFallback {
+  std::function<std::shared_ptr<Transformer>()> make;     ///< on the CPU; called at most once
+  std::function<void(const std::string& sentence)> tell;  ///< what happened, before it is made
+};
+
 /// A conversation with one model: keeps the cache, re-reads only what changed. One thread at a time.
 class ChatSession {
  public:
@@ -63,13 +69,20 @@ class ChatSession {
   void score(const std::vector<TokenId>& prompt_ids, const std::vector<TokenId>& answer_ids,
              const std::function<void(std::size_t index, const float* logits)>& visit, std::stop_token stop);
   void set_branch(const BranchControl& branch);  ///< empties the cache when it changes
+  /// From now on Error(device_lost) and Error(device), memory that ran out, move the conversation: what was said so far is read
+  /// again there and the answer goes on behind its last token. Without a fallback the error is the caller's.
+  void set_fallback(DeviceFallback fallback) { fallback_ = std::move(fallback); }
   Transformer& transformer() { return *transformer_; }
   std::size_t context() const { return context_; }
   std::size_t cached_tokens() const { return cached_.size(); }
 
  private:
   void check_fits(std::size_t prompt_tokens, std::size_t answer_tokens) const;
+  template <typename Work>
+  auto on_device(const Work& work);
   void extend(const std::vector<TokenId>& ids);
+  void read(const std::vector<TokenId>& ids, std::stop_token stop);
+  MatrixF last_logits(const std::vector<TokenId>& ids, std::stop_token stop);
   std::size_t feed(const std::vector<TokenId>& ids, std::stop_token stop);
   std::shared_ptr<Transformer> transformer_;
   std::shared_ptr<const Tokenizer> tokenizer_;
@@ -77,6 +90,7 @@ class ChatSession {
   KvCache cache_;
   std::vector<TokenId> cached_;
   BranchControl branch_;
+  DeviceFallback fallback_;
 };
 
 /// What one token of the first model's answer looks like from both sides: for the hover table of the window.

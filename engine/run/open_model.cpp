@@ -109,4 +109,8 @@ std::shared_ptr<ChatSession> make_chat(const OpenedModel& opened, const std::str
                                        context == 0 ? longest : std::min(context, longest));
 }
 
+void fall_back_to_cpu(ChatSession& chat, const OpenedModel& opened, std::function<void(const std::string& sentence)> tell) {
+  chat.set_fallback({[opened] { return make_transformer(opened, "cpu"); }, std::move(tell)});
+}
+
 }  // namespace lrc

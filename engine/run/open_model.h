@@ -1,6 +1,7 @@
 #pragma once
 // MODEL of the command line and of slots A and B: a checkpoint, or a run folder (the quantized model of that run).
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,5 +27,7 @@ ModelWeights weights_of(const OpenedModel& opened);
 /// Ready to run on a device ("cpu", "vulkan:0").
 std::shared_ptr<Transformer> make_transformer(const OpenedModel& opened, const std::string& device);
 std::shared_ptr<ChatSession> make_chat(const OpenedModel& opened, const std::string& device, std::size_t context);
+/// From now on a device that stops working moves the conversation to the CPU; `tell` gets the sentence that says why.
+void fall_back_to_cpu(ChatSession& chat, const OpenedModel& opened, std::function<void(const std::string& sentence)> tell);
 
 }  // namespace lrc

@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "inference/generate.h"
 #include "model/probabilities.h"
+#include "support/failing_backend.h"
 #include "support/test_data.h"
 #include "support/tiny_model.h"
 
@@ -194,6 +195,105 @@ TEST_F(Chat, ComparesAnAnswerFromBothSides) {
   EXPECT_NEAR(table[35].kl, kl_divergence(a.row(before.size() - 1), b.row(before.size() - 1), 512), 1e-4);
   EXPECT_THROW(compare_answer(first, second, question, {100000}, {}), Error);
   EXPECT_TRUE(compare_answer(first, second, question, {}, {}).empty());
+}
+
+class LostDevice : public Chat {
+ protected:
+  /// Two turns; the device stops working at its n-th operation. What was said, and the sentences that were told.
+  struct Conversation {
+    std::vector<TokenId> first, second;
+    std::string text;
+    std::vector<std::string> told;
+    bool lost = false;
+  };
+  Conversation talk(std::size_t fails_at, ErrorKind kind = ErrorKind::device_lost, const Sampling& sampling = {}) {
+    const auto device = std::make_shared<FailingBackend>(make_cpu_backend(), kind);
+    ChatSession chat(std::make_shared<Transformer>(device, weights_), model_->tokenizer(), 512);
+    Conversation result;
+    chat.set_fallback({[&] { return std::make_shared<Transformer>(make_cpu_backend(), weights_); },
+                       [&](const std::string& sentence) { result.told.push_back(sentence); }});
+    if (fails_at > 0) device->arm(fails_at);
+    std::vector<TokenId> ids = prompt("Lily saw a dog.");
+    const auto stream = [&](const GeneratedToken& token) {
+      result.text += token.text;
+      return true;
+    };
+    result.first = chat.generate(ids, 12, sampling, stream, {}).ids;
+    ids.insert(ids.end(), result.first.begin(), result.first.end());
+    const auto more = model_->tokenizer()->encode("The dog was happy.", false);
+    ids.insert(ids.end(), more.begin(), more.end());
+    result.second = chat.generate(ids, 12, sampling, stream, {}).ids;
+    result.lost = device->lost();
+    return result;
+  }
+};
+
+TEST_F(LostDevice, TheConversationGoesOnWhereverItHappens) {
+  const Sampling warm{.temperature = 0.8f, .top_p = 0.95f, .seed = 4};
+  const Conversation whole = talk(0, ErrorKind::device_lost, warm);
+  ASSERT_TRUE(whole.told.empty());
+  std::size_t last = 0;
+  for (std::size_t n = 1; n < 8000; n = n < 30 ? n + 1 : n + 151) {
+    SCOPED_TRACE("operation " + std::to_string(n));
+    const Conversation cut = talk(n, ErrorKind::device_lost, warm);
+    if (!cut.lost) break;
+    last = n;
+    ASSERT_EQ(cut.told, std::vector<std::string>{"The test's device stopped working."});
+    // The same kernels behind it: nothing is lost, doubled or drawn again.
+    ASSERT_EQ(cut.first, whole.first);
+    ASSERT_EQ(cut.second, whole.second);
+    ASSERT_EQ(cut.text, whole.text);
+  }
+  EXPECT_GT(last, 2000u) << "it failed in the second turn too";
+}
+
+TEST_F(LostDevice, MemoryThatRunsOutMovesItToo) {
+  const Conversation whole = talk(0), cut = talk(200, ErrorKind::device);
+  EXPECT_EQ(cut.told.size(), 1u);
+  EXPECT_EQ(cut.text, whole.text);
+}
+
+TEST_F(LostDevice, WithoutAFallbackTheErrorIsTold) {
+  const auto device = std::make_shared<FailingBackend>(make_cpu_backend());
+  ChatSession chat(std::make_shared<Transformer>(device, weights_), model_->tokenizer(), 512);
+  device->arm(300);
+  try {
+    chat.generate(prompt("Once"), 20, greedy_choice, {}, {});
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::device_lost);
+  }
+  // Other errors are no reason to move.
+  bool moved = false;
+  ChatSession healthy = session();
+  healthy.set_fallback({[&] {
+                          moved = true;
+                          return std::make_shared<Transformer>(make_cpu_backend(), weights_);
+                        },
+                        {}});
+  EXPECT_THROW(healthy.generate({100000}, 1, greedy_choice, {}, {}), Error);
+  EXPECT_FALSE(moved);
+}
+
+TEST_F(LostDevice, ComparingGoesOnToo) {
+  const auto question = prompt("Once upon a time");
+  ChatSession first = session();
+  const Generation answer = first.generate(question, 70, greedy_choice, {}, {});
+  for (const std::size_t n : {1u, 90u, 150u, 200u, 250u, 300u, 350u, 400u}) {
+    SCOPED_TRACE("operation " + std::to_string(n));
+    const auto device = std::make_shared<FailingBackend>(make_cpu_backend());
+    ChatSession second(std::make_shared<Transformer>(device, weights_), model_->tokenizer(), 512);
+    std::size_t told = 0;
+    second.set_fallback({[&] { return std::make_shared<Transformer>(make_cpu_backend(), weights_); }, [&](const std::string&) { ++told; }});
+    device->arm(n);
+    const auto table = compare_answer(first, second, question, answer.ids, {});
+    EXPECT_EQ(told, 1u);
+    ASSERT_EQ(table.size(), answer.ids.size());
+    for (std::size_t i = 0; i < table.size(); ++i) {
+      EXPECT_LE(table[i].kl, 1e-6) << i;
+      EXPECT_EQ(table[i].top_second[0].id, answer.ids[i]);
+    }
+  }
 }
 
 TEST_F(Chat, TheBranchControlsWhatIsSaid) {
