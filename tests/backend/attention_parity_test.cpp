@@ -34,23 +34,7 @@ TEST_P(Attention, AgreesWithTheDefinition) {
     auto k = normal_values((end + 3) * kv, 2, 2.0f);
     // The cache goes on behind the last position; what lies there must not be seen.
     for (std::size_t i = end * kv; i < k.size(); ++i) k[i] = 1e4f;
-    // Scores of size |q||k|/√d carry errors of that times u, and the exponential makes them relative errors of the weights.
-    double k_norm = 0, v_most = 0;
-    for (std::size_t i = 0; i < end * kv; ++i) v_most = std::max(v_most, std::fabs(double(v[i])));
-    for (std::size_t p = 0; p < end * s.heads.kv_heads; ++p) {
-      double norm = 0;
-      for (std::size_t d = 0; d < s.heads.head_dim; ++d) norm += std::pow(double(k[p * s.heads.head_dim + d]), 2);
-      k_norm = std::max(k_norm, std::sqrt(norm));
-    }
-    std::vector<double> bounds;
-    for (std::size_t h = 0; h < s.tokens * s.heads.heads; ++h) {
-      double norm = 0;
-      for (std::size_t d = 0; d < s.heads.head_dim; ++d) norm += std::pow(double(q[h * s.heads.head_dim + d]), 2);
-      const double score = std::sqrt(norm) * k_norm / std::sqrt(double(s.heads.head_dim));
-      const double bound = v_most * (2 * score * sum_error(s.heads.head_dim) + sum_error(end) + 16 * kUnit);
-      bounds.insert(bounds.end(), s.heads.head_dim, bound);
-    }
-    compare(name_of(s), bounds, [&](Backend& backend) { return run(backend, s, q, k, v); });
+    compare(name_of(s), attention_bounds(q, k, v, s.first, s.tokens, s.heads), [&](Backend& backend) { return run(backend, s, q, k, v); });
   }
 }
 

@@ -52,9 +52,7 @@ TEST_P(Elementwise, RmsNorm) {
         backend.rms_norm(upload(backend, x), upload(backend, gain), 1e-5f, tokens, width, out);
         return download<float>(backend, out, tokens * width);
       };
-      std::vector<double> bounds;
-      for (const float value : run(*scalar_)) bounds.push_back(std::fabs(double(value)) * sum_error(width));
-      compare("rms_norm " + std::to_string(width), bounds, run);
+      compare("rms_norm " + std::to_string(width), rms_norm_bounds(run(*scalar_), width), run);
     }
 }
 
@@ -75,13 +73,7 @@ TEST_P(Elementwise, SiluMultiply) {
     const std::array<float, 7> edges{0.0f, -0.0f, 90.0f, -80.0f, -100.0f, -1e4f, 1e-30f};
     for (std::size_t i = 0; i < count && i < edges.size(); ++i) gate[count - 1 - i] = edges[i];
     const auto up = normal_values(count, 8);
-    std::vector<double> bounds;
-    for (std::size_t i = 0; i < count; ++i) {
-      // e^−g carries the rounding of its argument, |g| · u; below e^−87 a device may stop at the smallest normal numbers.
-      const double g = gate[i], silu = g / (1 + std::exp(-g));
-      bounds.push_back(std::fabs(silu * double(up[i])) * (16 + std::fabs(g)) * kUnit + 1e-33 * std::fabs(double(up[i])));
-    }
-    compare("silu_multiply", bounds, [&](Backend& backend) {
+    compare("silu_multiply", silu_multiply_bounds(gate, up), [&](Backend& backend) {
       const Buffer out = unwritten(backend, count);
       backend.silu_multiply(upload(backend, gate), upload(backend, up), count, out);
       return download<float>(backend, out, count);
@@ -100,20 +92,12 @@ TEST_P(Elementwise, Rope) {
       RopeTable table;
       table.attention_factor = factor;
       for (std::size_t i = 0; i < half; ++i) table.inverse_frequencies.push_back(float(std::pow(10000.0, -double(i) / double(half))));
-      std::vector<double> bounds(count);
-      for (std::size_t t = 0; t < shape.tokens; ++t)
-        for (std::size_t i = 0; i < width; ++i) {
-          // The partner in the head, and cos and sin, which come from the host.
-          const std::size_t at = t * width + i, within = i % shape.head_dim;
-          const double size = std::fabs(double(x[at])) + std::fabs(double(x[within < half ? at + half : at - half]));
-          bounds[at] = size * 8 * kUnit * double(factor);
-        }
       const auto run = [&](Backend& backend) {
         const Buffer to = upload(backend, x);
         backend.rope(to, shape.tokens, shape.heads, shape.head_dim, shape.first, table);
         return download<float>(backend, to, count);
       };
-      compare("rope", bounds, run);
+      compare("rope", rope_bounds(x, shape.tokens, shape.heads, shape.head_dim, factor), run);
     }
   }
 }
@@ -130,12 +114,7 @@ TEST_P(Elementwise, Hadamard) {
         backend.hadamard(*matrix, to, tokens);
         return download<float>(backend, to, tokens * order);
       };
-      std::vector<double> bounds(tokens * order);
-      for (std::size_t t = 0; t < tokens; ++t) {
-        double sum = 0;
-        for (std::size_t i = 0; i < order; ++i) sum += std::fabs(double(x[t * order + i]));
-        for (std::size_t i = 0; i < order; ++i) bounds[t * order + i] = sum_error(order) * sum / std::sqrt(double(order));
-      }
+      const Bounds bounds = hadamard_bounds(x, order);
       compare("hadamard " + std::to_string(order), bounds, run);
       // The kernel is the transform that the weights were rotated by.
       auto on_host = x;

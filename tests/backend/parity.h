@@ -14,14 +14,10 @@
 
 #include "backend/backend.h"
 #include "base/error.h"
+#include "support/comparison.h"
+#include "support/operator_bounds.h"
 
 namespace lrc::test {
-
-/// Unit roundoff of float32.
-constexpr double kUnit = 1.0 / (1 << 24);
-
-/// Rounding of a sum of n products: errors of either sign add up like √n (worst case n; a lost or doubled term is far above).
-inline double sum_error(std::size_t n) { return 4 * (std::sqrt(double(n)) + 4) * kUnit; }
 
 inline std::vector<std::string> device_ids() {
   std::vector<std::string> ids{"cpu:avx2", "cpu:avx512"};
@@ -38,22 +34,6 @@ inline std::string test_name_of(const testing::TestParamInfo<std::string>& info)
   return name;
 }
 
-/// Uploads and downloads of whole vectors.
-template <typename T>
-Buffer upload(Backend& backend, const std::vector<T>& values) {
-  Buffer buffer = backend.allocate(values.size() * sizeof(T));
-  backend.upload(buffer, 0, std::as_bytes(std::span(values)));
-  return buffer;
-}
-template <typename T>
-std::vector<T> download(Backend& backend, const Buffer& buffer, std::size_t count) {
-  std::vector<T> values(count);
-  backend.download(buffer, 0, std::as_writable_bytes(std::span(values)));
-  return values;
-}
-/// A result buffer that holds NaN, so that what an operator forgets to write is seen.
-inline Buffer unwritten(Backend& backend, std::size_t count) { return upload(backend, std::vector<float>(count, std::nanf(""))); }
-
 inline std::vector<float> normal_values(std::size_t count, unsigned seed, float deviation = 1.0f) {
   std::mt19937 generator(seed);
   std::normal_distribution<float> distribution(0.0f, deviation);
@@ -66,26 +46,6 @@ inline MatrixF normal_matrix(std::size_t rows, std::size_t columns, unsigned see
   const auto values = normal_values(rows * columns, seed, deviation);
   std::copy(values.begin(), values.end(), matrix.data());
   return matrix;
-}
-
-/// Every element within its own bound; NaN never is.
-inline void expect_within(const std::vector<float>& result, const std::vector<float>& expected, const std::vector<double>& bounds,
-                          const std::string& what) {
-  ASSERT_EQ(result.size(), expected.size()) << what;
-  ASSERT_EQ(result.size(), bounds.size()) << what;
-  std::size_t wrong = 0;
-  for (std::size_t i = 0; i < result.size(); ++i) {
-    if (std::fabs(double(result[i]) - double(expected[i])) <= bounds[i]) continue;
-    if (++wrong <= 3)
-      ADD_FAILURE() << what << ": element " << i << " is " << result[i] << ", expected " << expected[i] << " within " << bounds[i];
-  }
-  EXPECT_EQ(wrong, 0u) << what << ": elements out of bounds of " << result.size();
-}
-
-template <typename T>
-void expect_identical(const std::vector<T>& result, const std::vector<T>& expected, const std::string& what) {
-  ASSERT_EQ(result.size(), expected.size()) << what;
-  for (std::size_t i = 0; i < result.size(); ++i) ASSERT_EQ(result[i], expected[i]) << what << ": element " << i;
 }
 
 /// The scalar backend and the device under test.

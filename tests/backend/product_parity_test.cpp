@@ -11,18 +11,6 @@ struct Shape {
   std::size_t out, in;
 };
 
-/// Σ |w(r, i)| |x(t, i)|, (tokens, out).
-std::vector<double> sizes_of(const MatrixF& w, const std::vector<float>& x, std::size_t tokens) {
-  std::vector<double> sizes;
-  for (std::size_t t = 0; t < tokens; ++t)
-    for (std::size_t r = 0; r < w.rows(); ++r) {
-      double size = 0;
-      for (std::size_t i = 0; i < w.columns(); ++i) size += std::fabs(double(w(r, i)) * double(x[t * w.columns() + i]));
-      sizes.push_back(size);
-    }
-  return sizes;
-}
-
 TEST_P(Product, Float) {
   for (const Shape& shape : {Shape{1, 1}, Shape{3, 5}, Shape{17, 33}, Shape{192, 576}, Shape{57, 100}, Shape{130, 1537}})
     for (const std::size_t tokens : {1u, 2u, 3u, 4u, 5u, 17u, 67u, 300u}) {
@@ -30,8 +18,7 @@ TEST_P(Product, Float) {
       const MatrixF w = normal_matrix(shape.out, shape.in, 1);
       const std::size_t first = 2;
       const auto x = normal_values((tokens + first) * shape.in, 2);
-      std::vector<double> bounds = sizes_of(w, {x.begin() + std::ptrdiff_t(first * shape.in), x.end()}, tokens);
-      for (double& bound : bounds) bound *= sum_error(shape.in);
+      const Bounds bounds = multiply_bounds(w, x.data() + first * shape.in, tokens);
       for (const auto storage : {MatrixStorage::f32, MatrixStorage::f16})
         compare("multiply " + std::to_string(shape.out) + " x " + std::to_string(shape.in) + ", tokens " + std::to_string(tokens), bounds,
                 [&](Backend& backend) {
@@ -84,16 +71,7 @@ TEST_P(Product, Quantized) {
         const QuantizedWeight x = random_weight(tokens, c.in, activation_bits, c.activation_group, 99);
         std::vector<float> scales(tokens * groups);
         for (std::size_t i = 0; i < scales.size(); ++i) scales[i] = float(x.scales.data()[i]);
-        // The integer dots are exact; what is rounded are one product and one sum a segment, at most groups of both kinds.
-        std::vector<double> bounds;
-        for (std::size_t t = 0; t < tokens; ++t)
-          for (std::size_t r = 0; r < c.out; ++r) {
-            double size = 0;
-            for (std::size_t i = 0; i < c.in; ++i)
-              size += std::fabs(double(weight.codes[r * c.in + i]) * double(x.codes[t * c.in + i]) *
-                                weight.scales(r, i / weight.group_size()) * double(scales[t * groups + i / group]));
-            bounds.push_back(size * 4 * double(weight.groups() + groups + 2) * kUnit);
-          }
+        const Bounds bounds = multiply_quantized_bounds(weight, x.codes, scales, tokens);
         compare(name_of(c, bits, activation_bits, tokens), bounds, [&](Backend& backend) {
           const auto matrix = backend.upload_quantized(weight);
           const Buffer y = unwritten(backend, tokens * c.out);
@@ -169,11 +147,7 @@ TEST_P(Product, QuantizedWeightTimesFloat) {
       for (const std::size_t tokens : {1u, 2u, 3u, 4u, 7u, 21u}) {
         const QuantizedWeight weight = random_weight(c.out, c.in, bits, c.weight_group, unsigned(bits));
         const auto x = normal_values(tokens * c.in, 12);
-        MatrixF w(c.out, c.in);
-        for (std::size_t r = 0; r < c.out; ++r)
-          for (std::size_t i = 0; i < c.in; ++i) w(r, i) = float(weight.codes[r * c.in + i] * weight.scales(r, i / weight.group_size()));
-        std::vector<double> bounds = sizes_of(w, x, tokens);
-        for (double& bound : bounds) bound *= sum_error(c.in);
+        const Bounds bounds = multiply_quantized_float_bounds(weight, x.data(), tokens);
         compare("multiply_quantized_float " + name_of(c, bits, 16, tokens), bounds, [&](Backend& backend) {
           const auto matrix = backend.upload_quantized(weight);
           const Buffer y = unwritten(backend, tokens * c.out);
@@ -191,18 +165,7 @@ TEST_P(Product, LowRank) {
           if (shape.in > 1000 && tokens > 5) continue;
           const LowRankPair pair{normal_matrix(shape.out, rank, 13), normal_matrix(shape.in, rank, 14)};
           const auto x = normal_values(tokens * shape.in, 15), before = normal_values(tokens * shape.out, 16);
-          const std::size_t used = std::min(rank, components);
-          std::vector<double> bounds;
-          for (std::size_t t = 0; t < tokens; ++t) {
-            std::vector<double> s(used, 0.0);
-            for (std::size_t i = 0; i < shape.in; ++i)
-              for (std::size_t k = 0; k < used; ++k) s[k] += std::fabs(double(x[t * shape.in + i]) * double(pair.v(i, k)));
-            for (std::size_t o = 0; o < shape.out; ++o) {
-              double size = 0;
-              for (std::size_t k = 0; k < used; ++k) size += std::fabs(double(pair.u(o, k))) * s[k];
-              bounds.push_back(size * (sum_error(shape.in) + sum_error(used)) + std::fabs(double(before[t * shape.out + o])) * 2 * kUnit);
-            }
-          }
+          const Bounds bounds = low_rank_bounds(pair, x.data(), before, tokens, components);
           compare("add_low_rank " + std::to_string(shape.out) + " x " + std::to_string(shape.in) + ", rank " + std::to_string(rank), bounds,
                   [&](Backend& backend) {
                     const auto device_pair = backend.upload_pair(pair);
