@@ -35,6 +35,13 @@ struct PerplexityOptions {
 };
 void perplexity(const Context& context, const PerplexityOptions& options);
 
+struct TaskOptions {
+  std::string model, tasks, out, state, reference, bos = "auto";
+  std::vector<std::string> data;
+  std::size_t limit = 0;
+};
+void evaluate_command(const Context& context, const TaskOptions& options);
+
 /// The quantize options: each overrides the recipe's field when given.
 struct RecipeOptions {
   std::string recipe;

@@ -104,6 +104,18 @@ int run(int argc, char** argv) {
   c->add_option("--reference", ppl.reference);
   c->callback([&] { action = [&] { perplexity(context, ppl); }; });
 
+  TaskOptions ta;
+  c = app.add_subcommand("evaluate", "Zero-shot tasks with acc, acc_norm and their intervals; called again it continues");
+  c->add_option("MODEL", ta.model)->required();
+  c->add_option("--tasks", ta.tasks, "piqa, arc_easy, arc_challenge, hellaswag, winogrande, lambada, copa; default: all that have a file");
+  c->add_option("--data", ta.data, "Task files (JSON lines) or folders with them")->required()->delimiter(',');
+  c->add_option("--limit", ta.limit, "The first items of each task; default: all");
+  c->add_option("--reference", ta.reference, "A second model on the same items: agreement and paired difference");
+  c->add_option("--bos", ta.bos, "auto (as the tokenizer does by itself), on or off")->check(CLI::IsMember({"auto", "on", "off"}));
+  c->add_option("--out", ta.out, "The report as a JSON file");
+  c->add_option("--state", ta.state, "What to continue from; default: tasks.json of a run, otherwise --out with .state behind it");
+  c->callback([&] { action = [&] { evaluate_command(context, ta); }; });
+
   QuantizeOptions q;
   c = app.add_subcommand("quantize", "Carries out a recipe; called again with the same --out it continues");
   c->add_option("MODEL", q.model)->required();
