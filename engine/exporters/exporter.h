@@ -47,7 +47,7 @@ struct ExportedFile {
 struct ExportResult {
   std::vector<ExportedFile> files;
   std::vector<Check> checks;
-  bool verified = false;                    ///< everything read back and compared bit for bit
+  bool verified = false;                    ///< everything read back and compared bit for bit, and the logits that come of it
   std::vector<std::string> verified_facts;  ///< "210 of 210 matrices: codes and scales equal"
   std::string command;                      ///< that loads them
 };

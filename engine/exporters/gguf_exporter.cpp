@@ -53,7 +53,6 @@ class PendingFile {
   const std::filesystem::path& temporary() const { return temporary_; }
   const std::filesystem::path& path() const { return path_; }
   void name_it() { rename_to(path_); }
-  /// Kept for who wants to look, under a name that nobody takes for the result.
   std::filesystem::path mark_unverified() {
     auto path = path_;
     path += ".unverified";
@@ -87,18 +86,22 @@ std::uint64_t forecast_bytes(const ExportSource& source, const ExportOptions& op
   return adapter.empty() ? base : base + adapter.file_bytes();
 }
 
-using Verify = std::vector<std::string> (*)(const std::filesystem::path&, const ExportSource&, const ExportOptions&, const OnTensor&);
-
-void prove(PendingFile& file, Verify verify, const ExportSource& source, const ExportOptions& options, const OnTensor& on_tensor,
-           ExportResult& result) {
+/// Runs a proof; where it fails, the files are kept for who wants to look, under names that nobody takes for the result.
+template <typename Verify>
+void prove(std::initializer_list<PendingFile*> files, const Verify& verify, ExportResult& result) {
   try {
-    for (auto& fact : verify(file.temporary(), source, options, on_tensor)) result.verified_facts.push_back(std::move(fact));
+    for (auto& fact : verify()) result.verified_facts.push_back(std::move(fact));
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::stopped) throw;
-    const auto kept = file.mark_unverified();
-    throw Error(error.kind(), std::string(error.what()) + " The file is kept as " + kept.string() + "; do not use it.");
+    std::string kept;
+    for (auto* file : files) kept += (kept.empty() ? "" : " and ") + file->mark_unverified().string();
+    throw Error(error.kind(), std::string(error.what()) + (files.size() == 1 ? " The file is kept as " : " The files are kept as ") + kept +
+                                  "; do not use " + (files.size() == 1 ? "it." : "them."));
   }
-  result.files.push_back({file.path(), std::filesystem::file_size(file.temporary()), sha256_of_file(file.temporary())});
+}
+
+ExportedFile facts_of(const PendingFile& file) {
+  return {file.path(), std::filesystem::file_size(file.temporary()), sha256_of_file(file.temporary())};
 }
 
 ExportResult write(const ExportSource& source, const std::filesystem::path& folder, const ExportOptions& options, Progress& progress,
@@ -118,15 +121,27 @@ ExportResult write(const ExportSource& source, const std::filesystem::path& fold
   };
   const auto base = base_file(source, options, on_tensor);
   const auto adapter = adapter_file(source, options, on_tensor);
-  total = 2 * (base.tensor_count() + adapter.tensor_count());
+  total = 2 * (base.tensor_count() + adapter.tensor_count()) + source.weights->blocks.size();
 
   const std::string stem = file_stem(source);
   PendingFile base_path(folder / (stem + "-" + std::string(name(base_type(options))) + ".gguf")),
       adapter_path(folder / (stem + "-lora.gguf"));
   base.write(base_path.temporary());
   if (!adapter.empty()) adapter.write(adapter_path.temporary());
-  prove(base_path, verify_base, source, options, on_tensor, result);
-  if (!adapter.empty()) prove(adapter_path, verify_adapter, source, options, on_tensor, result);
+  prove(
+      {&base_path}, [&] { return verify_base(base_path.temporary(), source, options, on_tensor); }, result);
+  result.files.push_back(facts_of(base_path));
+  if (adapter.empty()) {
+    prove(
+        {&base_path}, [&] { return verify_logits(base_path.temporary(), {}, source, options, on_tensor); }, result);
+  } else {
+    prove(
+        {&adapter_path}, [&] { return verify_adapter(adapter_path.temporary(), source, options, on_tensor); }, result);
+    result.files.push_back(facts_of(adapter_path));
+    prove(
+        {&base_path, &adapter_path},
+        [&] { return verify_logits(base_path.temporary(), adapter_path.temporary(), source, options, on_tensor); }, result);
+  }
   throw_if_stopped(stop);
   base_path.name_it();
   if (!adapter.empty()) adapter_path.name_it();

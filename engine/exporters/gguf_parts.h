@@ -52,5 +52,9 @@ std::vector<std::string> verify_base(const std::filesystem::path& file, const Ex
                                      const OnTensor& on_tensor);
 std::vector<std::string> verify_adapter(const std::filesystem::path& file, const ExportSource& source, const ExportOptions& options,
                                         const OnTensor& on_tensor);
+/// Opens base and adapter ("" where there is none) again as a model and compares its logits after a short prompt with those of
+/// the run at float activations, block by block. Throws Error(bad_file) when they differ by more than float32 rounding makes.
+std::vector<std::string> verify_logits(const std::filesystem::path& base, const std::filesystem::path& adapter, const ExportSource& source,
+                                       const ExportOptions& options, const OnTensor& on_tensor);
 
 }  // namespace lrc::gguf_export

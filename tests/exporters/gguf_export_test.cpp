@@ -89,6 +89,7 @@ TEST(GgufExport, TheWholeWay) {
   EXPECT_THAT(result.verified_facts, Contains(HasSubstr("5 of 5 matrices in F16")));
   EXPECT_THAT(result.verified_facts, Contains(HasSubstr("30 of 30 pairs")));
   EXPECT_THAT(result.verified_facts, Contains(HasSubstr("test sentences")));
+  EXPECT_THAT(result.verified_facts, Contains(HasSubstr("logits of 24 tokens agree")));
   EXPECT_EQ(fractions.back(), 1.0);
   EXPECT_GT(fractions.size(), 100u);
 
@@ -130,6 +131,45 @@ TEST(GgufExport, TheWholeWay) {
         ASSERT_EQ(b(r, k), k < 5 ? pair.u(head_dim == 0 ? r : order[r], k) : 0.0f) << stored << " row " << r;
     }
   }
+}
+
+// What each file holds was compared number by number; the logits see whether both mean the run. Every change here leaves the
+// files sound in themselves.
+TEST(GgufExport, LogitsSeeWhatTheFilesMean) {
+  const test::TemporaryFolder folder;
+  const auto run = example_run(test::stories_gguf());
+  const auto files = write(run, folder.path()).files;
+  const auto proof = [&](const ExampleRun& other, const std::filesystem::path& adapter) {
+    return gguf_export::verify_logits(files[0].path, adapter, other.source(), {}, [](const std::string&) {});
+  };
+  EXPECT_THAT(proof(run, files[1].path), Contains(HasSubstr("agree")));
+  const auto refused = [&](const std::function<void(ExampleRun&)>& change, const std::filesystem::path& adapter) {
+    ExampleRun other = run;
+    change(other);
+    try {
+      proof(other, adapter);
+      ADD_FAILURE() << "no error";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), AllOf(HasSubstr(files[0].path.string()), HasSubstr("logits"))) << error.what();
+    }
+  };
+  refused([](ExampleRun&) {}, {});
+  refused([](ExampleRun& other) { other.weights.config.rope_theta *= 1.5; }, files[1].path);
+  refused([](ExampleRun& other) { other.weights.config.norm_epsilon = 0.1f; }, files[1].path);
+  refused([](ExampleRun& other) { other.weights.blocks[1].linear(Role::q_proj).pair = {}; }, files[1].path);
+  refused(
+      [](ExampleRun& other) {
+        std::swap(other.weights.blocks[0].linear(Role::k_proj).pair.u, other.weights.blocks[1].linear(Role::k_proj).pair.u);
+      },
+      files[1].path);
+  refused([](ExampleRun& other) { other.weights.head.data()[77] += 1.0f; }, files[1].path);
+  refused(
+      [](ExampleRun& other) {
+        auto weight = std::make_shared<QuantizedWeight>(*other.weights.blocks[4].linear(Role::gate_proj).quantized);
+        for (std::size_t c = 0; c < weight->in_features; ++c) std::swap(weight->codes[c], weight->codes[weight->in_features + c]);
+        other.weights.blocks[4].linear(Role::gate_proj).quantized = weight;
+      },
+      files[1].path);
 }
 
 TEST(GgufExport, EveryGroupingAndTypeKeepsItsCodes) {
