@@ -1,3 +1,4 @@
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -127,18 +128,24 @@ Instance::Instance() {
   VkInstanceCreateInfo create{VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO};
   create.pApplicationInfo = &application;
   const char* layer = "VK_LAYER_KHRONOS_validation";
-  const char* extension = VK_EXT_DEBUG_UTILS_EXTENSION_NAME;
+  const std::array<const char*, 2> extensions = {VK_EXT_DEBUG_UTILS_EXTENSION_NAME, VK_EXT_VALIDATION_FEATURES_EXTENSION_NAME};
   const char* wish = std::getenv("LRC_VULKAN_VALIDATION");
   const bool validate = wish && *wish == '1' && has_layer(layer);
   VkDebugUtilsMessengerCreateInfoEXT messenger{VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT};
+  const VkValidationFeatureEnableEXT synchronization = VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT;
+  VkValidationFeaturesEXT validation{VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT};
   if (validate) {
     messenger.messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT;
     messenger.messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT;
     messenger.pfnUserCallback = on_message;
+    // Barriers too: a missing one is wrong only on some devices and some days.
+    validation.enabledValidationFeatureCount = 1;
+    validation.pEnabledValidationFeatures = &synchronization;
+    create.pNext = &validation;
     create.enabledLayerCount = 1;
     create.ppEnabledLayerNames = &layer;
-    create.enabledExtensionCount = 1;
-    create.ppEnabledExtensionNames = &extension;
+    create.enabledExtensionCount = extensions.size();
+    create.ppEnabledExtensionNames = extensions.data();
   }
   check(vkCreateInstance(&create, nullptr, &instance_), "making an instance");
   if (validate) {
