@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/json_reader.h"
 #include "run/run_folder.h"
 
 namespace lrc {
@@ -16,13 +17,15 @@ constexpr auto state_period = std::chrono::seconds(3);
 /// Tokens of every answer, by item.
 using EncodedTask = std::vector<std::vector<EncodedChoice>>;
 
+std::string identity_of(const Manifest& run) {
+  Json facts = {{"model", run.model_sha256}, {"fingerprint", run.fingerprint}, {"layers", Json::array()}};
+  for (const LayerRecord& layer : run.layers) facts["layers"].push_back({layer.name, layer.sha256});
+  return sha256_of(facts.dump());
+}
+
 TaskModel task_model(const OpenedModel& opened) {
-  TaskModel model{opened.title, std::filesystem::absolute(opened.path).string(), opened.model->checkpoint().sha256()};
-  if (!opened.run) return model;
-  Json facts = {{"model", opened.run->model_sha256}, {"fingerprint", opened.run->fingerprint}, {"layers", Json::array()}};
-  for (const LayerRecord& layer : opened.run->layers) facts["layers"].push_back({layer.name, layer.sha256});
-  model.identity = sha256_of(facts.dump());
-  return model;
+  return {opened.title, std::filesystem::absolute(opened.path).string(),
+          opened.run ? identity_of(*opened.run) : opened.model->checkpoint().sha256()};
 }
 
 bool begins_with_bos(const TaskRequest& request, const OpenedModel& model) {
@@ -280,6 +283,26 @@ Json to_json(const TaskReport& report) {
   json["seconds"] = report.seconds;
   if (report.scored > 0 && report.seconds > 0) json["items_per_second"] = double(report.scored) / report.seconds;
   return json;
+}
+
+StoredTasks stored_tasks(const std::filesystem::path& run_folder, const Manifest& run) {
+  const auto file = task_state_of_run(run_folder);
+  const auto state = read_task_state(file);
+  if (!state || state->report.is_null()) return {};
+  if (state->model.identity != identity_of(run)) return {{}, nullptr, true};
+  StoredTasks stored{{}, state->report, false};
+  const JsonReader report(stored.report, file.string() + ": report", "delete the file and evaluate again");
+  const bool beside_original = report.has("reference") && report.inner("reference").text("identity") == run.model_sha256;
+  for (const Json& entry : report.list("tasks")) {
+    const JsonReader in(entry, report.where("tasks"), "delete the file and evaluate again");
+    StoredTaskResult result{in.text("task"), in.text("sha256"), in.count("count"), 0, {}, in.has("acc_norm"), {}};
+    const std::string key = result.normalized ? "acc_norm" : "acc";
+    result.value = in.finite(key.c_str());
+    result.standard_error = in.maybe_number((key + "_stderr").c_str());
+    if (beside_original && in.has("reference")) result.original = in.inner("reference").finite(key.c_str());
+    stored.results.push_back(std::move(result));
+  }
+  return stored;
 }
 
 }  // namespace lrc

@@ -46,4 +46,20 @@ TaskReport evaluate_tasks(const OpenedModel& model, const OpenedModel* reference
                           std::stop_token stop);
 Json to_json(const TaskReport& report);
 
+/// One line of what RUN/tasks.json reports: the figure that papers quote, acc_norm where the task has it and acc elsewhere.
+struct StoredTaskResult {
+  std::string task, sha256;
+  std::size_t count = 0;
+  double value = 0;
+  std::optional<double> standard_error;
+  bool normalized = false;
+  std::optional<double> original;  ///< the same figure of the run's original, where it was the reference
+};
+struct StoredTasks {
+  std::vector<StoredTaskResult> results;
+  Json report;            ///< as evaluate_tasks gave it; null when there is none
+  bool outdated = false;  ///< there is one, but the run was solved again since
+};
+StoredTasks stored_tasks(const std::filesystem::path& run_folder, const Manifest& run);
+
 }  // namespace lrc

@@ -1,41 +1,19 @@
 #include "run/task_state.h"
 
-#include <cmath>
-
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_reader.h"
 #include "run/manifest.h"
 
 namespace lrc {
 namespace {
 
-constexpr int newest_format = 1;
+constexpr unsigned newest_format = 1;
 
-[[noreturn]] void damaged(const std::filesystem::path& file, const std::string& what) {
-  throw Error(ErrorKind::bad_file, file.string() + ": " + what + "; delete the file and evaluate again.");
-}
-
-const Json& at(const std::filesystem::path& file, const Json& json, const char* key) {
-  if (!json.is_object() || !json.contains(key)) damaged(file, "the key " + std::string(key) + " is missing");
-  return json[key];
-}
-
-std::string text(const std::filesystem::path& file, const Json& json, const char* key) {
-  const Json& value = at(file, json, key);
-  if (!value.is_string()) damaged(file, std::string(key) + " is not a text");
-  return value.get<std::string>();
-}
-
-bool flag(const std::filesystem::path& file, const Json& json, const char* key) {
-  const Json& value = at(file, json, key);
-  if (!value.is_boolean()) damaged(file, std::string(key) + " is not true or false");
-  return value.get<bool>();
-}
+constexpr const char* advice = "delete the file and evaluate again";
 
 Json to_json(const TaskModel& model) { return {{"name", model.name}, {"path", model.path}, {"identity", model.identity}}; }
-TaskModel model_from(const std::filesystem::path& file, const Json& json) {
-  return {text(file, json, "name"), text(file, json, "path"), text(file, json, "identity")};
-}
+TaskModel model_from(const JsonReader& in) { return {in.text("name"), in.text("path"), in.text("identity")}; }
 
 /// An item as [log-likelihood, …] and, in the same order, whether each is greedy.
 Json to_json(const std::vector<TaskScores>& list) {
@@ -61,25 +39,25 @@ Json to_json(const std::vector<TaskScores>& list) {
   return result;
 }
 
-std::vector<TaskScores> scores_from(const std::filesystem::path& file, const Json& json) {
-  if (!json.is_array()) damaged(file, "scores is not a list");
+ItemScore item_from(const Json& values, const Json& greedy, const JsonReader& in) {
+  if (!values.is_array() || values.empty() || !greedy.is_array() || values.size() != greedy.size())
+    in.fail("log_likelihoods", "a list of numbers for each item, with as many in greedy");
+  ItemScore item;
+  for (std::size_t c = 0; c < values.size(); ++c) {
+    if (!values[c].is_number() || !greedy[c].is_number()) in.fail("log_likelihoods", "a list of numbers for each item");
+    item.push_back({values[c].get<double>(), greedy[c].get<double>() != 0});
+  }
+  return item;
+}
+
+std::vector<TaskScores> scores_from(const Json& list, const std::string& where) {
   std::vector<TaskScores> result;
-  for (const Json& entry : json) {
-    TaskScores scores{text(file, entry, "task"), text(file, entry, "file"), text(file, entry, "sha256"), {}};
-    const Json &values = at(file, entry, "log_likelihoods"), &greedy = at(file, entry, "greedy");
-    if (!values.is_array() || !greedy.is_array() || values.size() != greedy.size())
-      damaged(file, "log_likelihoods and greedy of " + scores.task + " do not fit each other");
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      ItemScore item;
-      if (!values[i].is_array() || values[i].empty() || !greedy[i].is_array() || values[i].size() != greedy[i].size())
-        damaged(file, "item " + std::to_string(i + 1) + " of " + scores.task + " is no list of numbers");
-      for (std::size_t c = 0; c < values[i].size(); ++c) {
-        if (!values[i][c].is_number() || !greedy[i][c].is_number())
-          damaged(file, "item " + std::to_string(i + 1) + " of " + scores.task + " is no list of numbers");
-        item.push_back({values[i][c].get<double>(), greedy[i][c].get<double>() != 0});
-      }
-      scores.items.push_back(std::move(item));
-    }
+  for (const Json& entry : list) {
+    const JsonReader in(entry, where + " " + std::to_string(result.size() + 1), advice);
+    TaskScores scores{in.text("task"), in.text("file"), in.text("sha256"), {}};
+    const Json &values = in.list("log_likelihoods"), &greedy = in.list("greedy");
+    if (values.size() != greedy.size()) in.fail("greedy", "as long as log_likelihoods");
+    for (std::size_t i = 0; i < values.size(); ++i) scores.items.push_back(item_from(values[i], greedy[i], in));
     result.push_back(std::move(scores));
   }
   return result;
@@ -93,22 +71,21 @@ std::optional<TaskState> read_task_state(const std::filesystem::path& file) {
   std::error_code code;
   if (!std::filesystem::exists(file, code)) return std::nullopt;
   const Json json = read_json_file(file);
-  const Json& format = at(file, json, "format_version");
-  if (!format.is_number_integer() || format.get<std::int64_t>() < 1) damaged(file, "format_version is not a whole number");
-  if (format.get<std::int64_t>() > newest_format)
-    throw Error(ErrorKind::unsupported, file.string() + " has format " + format.dump() + "; this program (" +
+  const JsonReader in(json, file.string(), advice);
+  if (const auto format = in.count("format_version"); format > newest_format)
+    throw Error(ErrorKind::unsupported, file.string() + " has format " + std::to_string(format) + "; this program (" +
                                             std::string(program_version()) + ") reads up to " + std::to_string(newest_format) +
                                             ", a newer one is needed.");
   TaskState state;
-  state.model = model_from(file, at(file, json, "model"));
-  state.device = text(file, json, "device");
-  state.bos = flag(file, json, "bos");
-  state.scores = scores_from(file, at(file, json, "scores"));
-  const Json& references = at(file, json, "references");
-  if (!references.is_array()) damaged(file, "references is not a list");
-  for (const Json& reference : references)
+  state.model = model_from(in.inner("model"));
+  state.device = in.text("device");
+  state.bos = in.flag("bos");
+  state.scores = scores_from(in.list("scores"), in.where("scores"));
+  for (const Json& entry : in.list("references")) {
+    const JsonReader reference(entry, in.where("references"), advice);
     state.references.push_back(
-        {model_from(file, at(file, reference, "model")), flag(file, reference, "bos"), scores_from(file, at(file, reference, "scores"))});
+        {model_from(reference.inner("model")), reference.flag("bos"), scores_from(reference.list("scores"), reference.where("scores"))});
+  }
   if (json.contains("report")) state.report = json["report"];
   return state;
 }

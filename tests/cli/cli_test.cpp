@@ -225,6 +225,55 @@ TEST(Cli, QuantizeEvaluateCompareSpectrumChatExport) {
   EXPECT_GT(bench["weights_bytes"].get<double>(), 0);
 }
 
+TEST(Cli, TasksAreEvaluatedContinuedAndCompared) {
+  const TemporaryFolder folder;
+  const std::string text = corpus(folder), run = (folder.path() / "run").string(), out = (folder.path() / "report.json").string();
+  const auto file = folder.path() / "copa.jsonl";
+  std::string rows;
+  for (int i = 0; i < 40; ++i)
+    rows += R"({"query": "Lily lost her ball number )" + std::to_string(i) +
+            R"(, therefore", "choices": ["she was sad.", "the moon was a dog."], "gold": 0})"
+            "\n";
+  write_file_atomically(file, rows);
+
+  const std::vector<std::string> arguments = {"evaluate", model, "--tasks", "copa", "--data", file.string(), "--progress", "none"};
+  const Json plain = json_of(arguments);
+  ASSERT_EQ(plain["tasks"].size(), 1u);
+  const Json& task = plain["tasks"][0];
+  EXPECT_EQ(task["task"], "copa");
+  EXPECT_EQ(task["count"], 40);
+  EXPECT_GE(task["acc"].get<double>(), 0.5);
+  EXPECT_TRUE(task.contains("acc_stderr"));
+  EXPECT_FALSE(task.contains("acc_norm")) << "not part of this task's convention";
+  EXPECT_LE(task["acc_interval_95"][0].get<double>(), task["acc"].get<double>());
+
+  // Interrupted and continued: the state lies beside --out.
+  auto with_out = arguments;
+  with_out.insert(with_out.end(), {"--out", out});
+  const auto interrupted = run_program(LRC_PROGRAM, with_out, 0.1);
+  EXPECT_TRUE(interrupted.exit_code == 130 || interrupted.exit_code == 0) << interrupted.err;
+  const Json continued = json_of(with_out);
+  EXPECT_EQ(continued["tasks"][0]["acc"], task["acc"]);
+  EXPECT_EQ(Json::parse(read_file(out))["tasks"], continued["tasks"]);
+  EXPECT_EQ(json_of(with_out)["items_scored"], 0);
+
+  json_of(quantize_arguments(text, run));
+  const Json beside =
+      json_of({"evaluate", run, "--data", folder.path().string(), "--limit", "5", "--reference", model, "--progress", "none"});
+  EXPECT_EQ(beside["tasks"][0]["count"], 5);
+  EXPECT_EQ(beside["tasks"][0]["reference"]["paired"]["agreement"].get<double>() <= 1.0, true);
+  const Json compared = json_of({"compare", run});
+  EXPECT_EQ(compared["runs"][0]["tasks"], beside["tasks"]);
+  EXPECT_TRUE(compared["warnings"].empty());
+  EXPECT_NE(lrc({"compare", run}).out.find("copa"), std::string::npos);
+
+  write_file_atomically(file, rows + "{\"query\": 1}\n");
+  const auto broken = lrc(arguments);
+  EXPECT_EQ(broken.exit_code, 1);
+  EXPECT_NE(broken.err.find("copa.jsonl line 41"), std::string::npos) << broken.err;
+  EXPECT_EQ(lrc({"evaluate", model}).exit_code, 2) << "--data is needed";
+}
+
 TEST(Cli, ExportForLlamaCppIsVerified) {
   const TemporaryFolder folder;
   const std::string text = corpus(folder), run = (folder.path() / "run").string(), out = (folder.path() / "out").string();

@@ -206,6 +206,18 @@ TEST(TaskEvaluation, ARunBesideItsOriginal) {
   const auto state = read_task_state(folder / "tasks.json");
   ASSERT_TRUE(state);
   EXPECT_EQ(state->report["tasks"].size(), 2u);
+
+  Manifest manifest = read_manifest(folder);
+  const StoredTasks stored = stored_tasks(folder, manifest);
+  ASSERT_EQ(stored.results.size(), 2u);
+  EXPECT_TRUE(stored.results[0].normalized);
+  EXPECT_EQ(stored.results[0].value, report.results[0].figures.normalized_accuracy->value);
+  EXPECT_EQ(stored.results[0].original, report.results[0].reference->normalized_accuracy->value);
+  EXPECT_FALSE(stored.results[1].normalized);
+  // Solved again since: the figures are another model's.
+  manifest.layers[0].sha256 = std::string(64, '0');
+  EXPECT_TRUE(stored_tasks(folder, manifest).outdated);
+  EXPECT_TRUE(stored_tasks(f.folder.path(), manifest).results.empty());
   EXPECT_NE(state->scores[0].items[0][0].log_likelihood, state->references[0].scores[0].items[0][0].log_likelihood);
 }
 

@@ -1,0 +1,155 @@
+#include <algorithm>
+#include <iostream>
+
+#include "base/error.h"
+#include "cli/commands.h"
+#include "run/open_model.h"
+#include "run/task_evaluation.h"
+
+namespace lrc::cli {
+namespace {
+
+struct ComparedRun {
+  std::string path;
+  Manifest manifest;
+  StoredTasks tasks;
+};
+
+const StoredTaskResult* result_of(const ComparedRun& run, const std::string& task) {
+  for (const auto& result : run.tasks.results)
+    if (result.task == task) return &result;
+  return nullptr;
+}
+
+/// The tasks that any of the runs has, in the order of their first appearance.
+std::vector<std::string> tasks_of(const std::vector<ComparedRun>& runs) {
+  std::vector<std::string> names;
+  for (const auto& run : runs)
+    for (const auto& result : run.tasks.results)
+      if (std::ranges::find(names, result.task) == names.end()) names.push_back(result.task);
+  return names;
+}
+
+/// Figures on other items are not comparable; the sentence that says so.
+std::vector<std::string> warnings_of(const std::vector<ComparedRun>& runs, const std::vector<std::string>& tasks) {
+  std::vector<std::string> warnings;
+  for (const auto& run : runs)
+    if (run.tasks.outdated) warnings.push_back(run.path + " was solved again after its tasks were evaluated; they are not shown");
+  for (const auto& task : tasks) {
+    const StoredTaskResult* first = nullptr;
+    for (const auto& run : runs) {
+      const StoredTaskResult* result = result_of(run, task);
+      if (!result) continue;
+      if (!first) first = result;
+      if (first->sha256 == result->sha256 && first->count == result->count) continue;
+      warnings.push_back(task + " was evaluated on other items in some runs (" + std::to_string(first->count) + " and " +
+                         std::to_string(result->count) + " items); these figures do not compare");
+      break;
+    }
+  }
+  return warnings;
+}
+
+void evaluate_all(const Context& context, const CompareOptions& options, std::vector<ComparedRun>& runs) {
+  std::shared_ptr<const Model> known;
+  std::optional<OpenedModel> reference;
+  std::shared_ptr<Transformer> original;
+  const auto progress = context.make_progress();
+  for (auto& run : runs) {
+    const auto opened = open_model(run.path, known);
+    known = opened.model;
+    if (!options.reference.empty() && !original) {
+      reference = open_model(options.reference, known);
+      original = make_transformer(*reference, context.device);
+    }
+    const auto ids = opened.model->tokenizer()->encode(read_corpus(options.text), false);
+    const auto windows = cut_windows(ids, std::min(options.window_context, opened.model->config().context), options.windows, options.text);
+    const auto transformer = make_transformer(opened, context.device);
+    run.manifest.evaluation = evaluate(*transformer, original.get(), windows, *progress, context.stop);
+  }
+}
+
+}  // namespace
+
+void compare(const Context& context, const CompareOptions& options) {
+  std::vector<ComparedRun> runs;
+  for (const auto& path : options.runs) {
+    if (!is_run_folder(path))
+      throw Error(ErrorKind::bad_input, path + " is no run folder (it has no manifest.json); lrc quantize makes one.");
+    runs.push_back({path, read_manifest(path), {}});
+    runs.back().tasks = stored_tasks(path, runs.back().manifest);
+  }
+  if (!options.text.empty()) evaluate_all(context, options, runs);
+
+  Json list = Json::array();
+  std::vector<std::vector<std::string>> table = {{"run", "b/w", "MB", "layer error", "PPL", "KL", "top-1", "solve s"}};
+  const auto tasks = tasks_of(runs);
+  const auto warnings = warnings_of(runs, tasks);
+  for (const auto& task : tasks) {
+    const bool normalized = std::ranges::any_of(runs, [&](const ComparedRun& run) {
+      const StoredTaskResult* result = result_of(run, task);
+      return result && result->normalized;
+    });
+    table[0].push_back(task + (normalized ? " (norm)" : ""));
+  }
+  for (const auto& run : runs) {
+    const auto& [path, m, stored] = run;
+    double loss = 0, seconds = 0;
+    for (const auto& layer : m.layers) loss += layer.loss / double(m.layers.size());
+    for (const auto& [stage, s] : m.timings) seconds += s;
+    Json row = {{"path", path}, {"name", m.recipe.name}, {"bits_per_weight", m.bits_per_weight}, {"file_bytes", m.file_bytes},
+                {"loss", loss}, {"seconds", seconds}};
+    std::vector<std::string> line = {
+        m.recipe.name, fixed(m.bits_per_weight, 2), fixed(double(m.file_bytes) / 1e6, 1), per_cent(loss), "–", "–", "–", fixed(seconds, 0)};
+    if (m.evaluation) {
+      row["perplexity"] = m.evaluation->perplexity;
+      line[4] = fixed(m.evaluation->perplexity, 2);
+      if (m.evaluation->kl) {
+        row["kl"] = m.evaluation->kl->mean;
+        row["top1_agreement"] = *m.evaluation->top1_agreement;
+        line[5] = fixed(m.evaluation->kl->mean, 3);
+        line[6] = per_cent(*m.evaluation->top1_agreement, 1);
+      }
+      if (m.evaluation->reference_perplexity) row["reference_perplexity"] = *m.evaluation->reference_perplexity;
+    }
+    if (!stored.results.empty()) row["tasks"] = stored.report["tasks"];
+    for (const auto& task : tasks) {
+      const StoredTaskResult* result = result_of(run, task);
+      line.push_back(!result ? "–"
+                             : per_cent(result->value, 1) +
+                                   (result->standard_error ? " ± " + fixed(100 * *result->standard_error, 1) : std::string()));
+    }
+    list.push_back(row);
+    table.push_back(line);
+  }
+  Json differences = Json::array();
+  std::vector<Json> recipes;
+  for (const auto& run : runs) recipes.push_back(to_json(run.manifest.recipe));
+  for (const auto& [field, value] : recipes.front().items()) {
+    Json values = Json::array();
+    for (const auto& recipe : recipes) values.push_back(recipe.value(field, Json(nullptr)));
+    if (std::any_of(values.begin(), values.end(), [&](const Json& v) { return v != value; }))
+      differences.push_back({{"field", field}, {"values", values}});
+  }
+  context.print_json({{"runs", list}, {"differences", differences}, {"warnings", warnings}});
+  if (context.json) return;
+  const auto& first = runs.front().manifest.evaluation;
+  std::vector<std::string> original = {"original", "16.00", "–", "0.00 %", "–", "0.000", "100.0 %", "–"};
+  bool known = first && first->reference_perplexity;
+  if (known) original[4] = fixed(*first->reference_perplexity, 2);
+  for (const auto& task : tasks) {
+    const StoredTaskResult* result = result_of(runs.front(), task);
+    original.push_back(result && result->original ? per_cent(*result->original, 1) : "–");
+    known = known || (result && result->original);
+  }
+  if (known) table.insert(table.begin() + 1, original);
+  print_table(table);
+  for (const auto& warning : warnings) std::cout << warning << '\n';
+  for (const auto& difference : differences) {
+    std::cout << difference["field"].get<std::string>() << ":";
+    for (const auto& value : difference["values"]) std::cout << "  " << (value.is_string() ? value.get<std::string>() : value.dump());
+    std::cout << '\n';
+  }
+}
+
+}  // namespace lrc::cli
