@@ -60,6 +60,15 @@ void quantize(const Context& context, const QuantizeOptions& options);
 void measure_command(const Context& context, const QuantizeOptions& options);
 void forecast_command(const Context& context, const QuantizeOptions& options);
 
+struct SweepOptions {
+  std::string model, out, text;
+  std::vector<std::string> recipes;
+  std::size_t window_context = 2048, windows = 6;
+  RecipeOptions overrides;
+};
+/// Several recipes in one go, evaluated and set beside each other.
+void sweep(const Context& context, const SweepOptions& options);
+
 struct SpectrumOptions {
   std::string model, layer = "*", of = "whitened-error", svg, csv;
 };

@@ -122,6 +122,17 @@ int run(int argc, char** argv) {
   c->add_option("--out", q.out, "The run folder")->required();
   add_recipe_options(*c, q.recipe);
   c->callback([&] { action = [&] { quantize(context, q); }; });
+  SweepOptions sw;
+  c = app.add_subcommand("sweep", "Several recipes in one go, evaluated and set beside each other; called again it continues");
+  c->add_option("MODEL", sw.model)->required();
+  c->add_option("--out", sw.out, "The folder for the run folders")->required();
+  c->add_option("--recipes", sw.recipes, "Shipped recipes' names or JSON files")->required();
+  c->add_option("--text", sw.text, "To evaluate on; default: the shipped WikiText-2 test text");
+  c->add_option("--context", sw.window_context);
+  c->add_option("--windows", sw.windows, "Default: 6; 0 = all");
+  add_recipe_options(*c, sw.overrides);
+  c->remove_option(c->get_option("--recipe"));
+  c->callback([&] { action = [&] { sweep(context, sw); }; });
   c = app.add_subcommand("measure", "The measuring pass alone: spectra and curves of every layer");
   c->add_option("MODEL", q.model)->required();
   c->add_option("--out", q.out, "The folder for the statistics")->required();

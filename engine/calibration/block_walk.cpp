@@ -20,22 +20,20 @@ void BlockWalk::use(Transformer& transformer, std::size_t first_block) {
   first_block_ = first_block;
 }
 
-BlockMoments BlockWalk::advance(const std::array<ActivationScheme, 4>& activation, std::stop_token stop) { return run(&activation, stop); }
-
-void BlockWalk::skip(std::stop_token stop) { run(nullptr, stop); }
-
-BlockMoments BlockWalk::run(const std::array<ActivationScheme, 4>* activation, std::stop_token stop) {
+std::vector<BlockMoments> BlockWalk::advance(std::span<const std::array<ActivationScheme, 4>> activations, std::stop_token stop) {
   assert(next_ < transformer_->config().blocks);
   // A stop in the middle leaves windows at different depths; the walk is of no use after it.
-  BlockMoments moments;
+  std::vector<BlockMoments> moments(activations.size());
   for (std::size_t w = 0; w < hidden_.size(); ++w) {
     throw_if_stopped(stop);
     SiteObserver observer;
-    if (activation) {
-      auto& by_site = w < calibration_windows_ ? moments.by_site : moments.held_out_by_site;
+    if (!activations.empty()) {
       observer = [&](const Site& site, const float* x, std::size_t tokens, std::size_t width) {
-        throw_if_stopped(stop);
-        accumulate(by_site[std::size_t(site.kind)], x, tokens, width, (*activation)[std::size_t(site.kind)]);
+        for (std::size_t a = 0; a < activations.size(); ++a) {
+          throw_if_stopped(stop);
+          auto& by_site = w < calibration_windows_ ? moments[a].by_site : moments[a].held_out_by_site;
+          accumulate(by_site[std::size_t(site.kind)], x, tokens, width, activations[a][std::size_t(site.kind)]);
+        }
       };
     }
     transformer_->run_block(next_ - first_block_, hidden_[w], context_, observer);

@@ -3,6 +3,7 @@
 // time, and gathers the second moments of every site of the block.
 #include <array>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <vector>
 
@@ -29,13 +30,16 @@ class BlockWalk {
   void use(Transformer& transformer, std::size_t first_block);
 
   std::size_t next_block() const { return next_; }
-  /// Runs the next block over all windows; with `activation` also gathers moments for its sites (one scheme per site kind).
-  BlockMoments advance(const std::array<ActivationScheme, 4>& activation, std::stop_token stop);
+  /// Runs the next block over all windows and gathers moments for its sites (one scheme per site kind), once for each of
+  /// `activations`: runs that differ in nothing else share the forward pass.
+  std::vector<BlockMoments> advance(std::span<const std::array<ActivationScheme, 4>> activations, std::stop_token stop);
+  BlockMoments advance(const std::array<ActivationScheme, 4>& activation, std::stop_token stop) {
+    return std::move(advance(std::span(&activation, 1), stop).front());
+  }
   /// Runs it without listening: what a resumed run does with blocks that are finished.
-  void skip(std::stop_token stop);
+  void skip(std::stop_token stop) { advance(std::span<const std::array<ActivationScheme, 4>>(), stop); }
 
  private:
-  BlockMoments run(const std::array<ActivationScheme, 4>* activation, std::stop_token stop);
   Transformer* transformer_;
   std::size_t calibration_windows_, next_ = 0, first_block_ = 0, context_;
   std::vector<Buffer> hidden_;

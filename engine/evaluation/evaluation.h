@@ -1,5 +1,6 @@
 #pragma once
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <vector>
 
@@ -26,5 +27,8 @@ struct Evaluation {
 /// The protocol of `lrc perplexity`: every position from the second on in each window, empty cache at its start; with a
 /// reference, KL and top-1 agreement in the same pass, no logits file. log-softmax in float64.
 Evaluation evaluate(Transformer& model, Transformer* reference, const TokenWindows& windows, Progress& progress, std::stop_token stop);
+/// Several models in one pass, so that the reference is computed once. `seconds` of each: its own and the reference's.
+std::vector<Evaluation> evaluate_each(std::span<Transformer* const> models, Transformer* reference, const TokenWindows& windows,
+                                      Progress& progress, std::stop_token stop);
 
 }  // namespace lrc

@@ -77,71 +77,114 @@ void check(Transformer& model, Transformer* reference, const TokenWindows& windo
   }
 }
 
+class Clock {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+/// One of the models that are evaluated side by side.
+struct Pass {
+  Pass(Transformer& transformer, const TokenWindows& windows)
+      : model(transformer), cache(transformer.make_cache(windows.context)), positions(windows.context - 1) {}
+
+  void finish_window(std::size_t window, bool against_reference) {
+    double sum = 0;
+    for (const Position& position : positions) {
+      sum += position.nll;
+      if (!against_reference) continue;
+      same_top += position.same_top;
+      divergences.push_back(position.kl);
+    }
+    if (!std::isfinite(sum)) {
+      throw Error(ErrorKind::numerical, "The model's output is not a number in window " + std::to_string(window + 1) +
+                                            ": its weights or its correction are unusable.");
+    }
+    result.nll_of_each_window.push_back(sum / double(positions.size()));
+    nll_sum += sum;
+  }
+
+  Transformer& model;
+  KvCache cache;
+  Evaluation result;
+  std::vector<Position> positions;  // of one window
+  std::vector<double> divergences;
+  double nll_sum = 0;
+  std::size_t same_top = 0;
+};
+
 }  // namespace
 
 Evaluation evaluate(Transformer& model, Transformer* reference, const TokenWindows& windows, Progress& progress, std::stop_token stop) {
-  check(model, reference, windows);
-  const auto start = std::chrono::steady_clock::now();
+  Transformer* const models[] = {&model};
+  return std::move(evaluate_each(models, reference, windows, progress, stop).front());
+}
+
+std::vector<Evaluation> evaluate_each(std::span<Transformer* const> models, Transformer* reference, const TokenWindows& windows,
+                                      Progress& progress, std::stop_token stop) {
+  for (Transformer* model : models) check(*model, reference, windows);
   const std::size_t context = windows.context, scored = context - 1, total = windows.windows.size() * scored;
-  KvCache cache = model.make_cache(context);
+  std::vector<Pass> passes;
+  for (Transformer* model : models) passes.emplace_back(*model, windows);
   KvCache reference_cache;
   if (reference) reference_cache = reference->make_cache(context);
 
-  Evaluation result;
-  result.context = context;
-  result.windows = windows.windows.size();
-  result.tokens = total;
-  double nll_sum = 0, reference_nll_sum = 0;
-  std::size_t same_top = 0;
-  std::vector<double> divergences;
-  std::vector<Position> positions(scored);
+  double reference_nll_sum = 0, reference_seconds = 0;
+  std::size_t steps = 0;
   for (std::size_t w = 0; w < windows.windows.size(); ++w) {
     const std::span<const TokenId> ids(windows.windows[w]);
-    cache.length = reference_cache.length = 0;
+    reference_cache.length = 0;
+    for (Pass& pass : passes) pass.cache.length = 0;
     // The last token of a window predicts nothing that is in it.
     for (std::size_t first = 0; first < scored; first += forward_tokens) {
       throw_if_stopped(stop);
       const std::size_t tokens = std::min(forward_tokens, scored - first);
-      model.forward(ids.subspan(first, tokens), cache);
+      std::vector<MatrixF> reference_logits;
       if (reference) {
-        throw_if_stopped(stop);
+        const Clock clock;
         reference->forward(ids.subspan(first, tokens), reference_cache);
+        for (std::size_t row = 0; row < tokens; row += logit_rows)
+          reference_logits.push_back(reference->logits(row, std::min(logit_rows, tokens - row)));
+        reference_seconds += clock.seconds();
       }
-      for (std::size_t row = 0; row < tokens; row += logit_rows) {
+      for (Pass& pass : passes) {
         throw_if_stopped(stop);
-        const std::size_t rows = std::min(logit_rows, tokens - row);
-        const MatrixF logits = model.logits(row, rows);
-        const MatrixF reference_logits = reference ? reference->logits(row, rows) : MatrixF();
-        score_rows(logits, reference ? &reference_logits : nullptr, ids.subspan(first + row + 1, rows),
-                   std::span(positions).subspan(first + row, rows));
+        const Clock clock;
+        pass.model.forward(ids.subspan(first, tokens), pass.cache);
+        for (std::size_t row = 0; row < tokens; row += logit_rows) {
+          throw_if_stopped(stop);
+          const std::size_t rows = std::min(logit_rows, tokens - row);
+          score_rows(pass.model.logits(row, rows), reference ? &reference_logits[row / logit_rows] : nullptr,
+                     ids.subspan(first + row + 1, rows), std::span(pass.positions).subspan(first + row, rows));
+        }
+        pass.result.seconds += clock.seconds();
+        progress.report("evaluate", steps += tokens, total * passes.size());
       }
-      progress.report("evaluate", w * scored + first + tokens, total);
     }
-    double window_sum = 0, reference_window_sum = 0;
-    for (const Position& position : positions) {
-      window_sum += position.nll;
-      if (!reference) continue;
-      reference_window_sum += position.reference_nll;
-      same_top += position.same_top;
-      divergences.push_back(position.kl);
-    }
-    if (!std::isfinite(window_sum)) {
-      throw Error(ErrorKind::numerical, "The model's output is not a number in window " + std::to_string(w + 1) +
-                                            ": its weights or its correction are unusable.");
-    }
-    result.nll_of_each_window.push_back(window_sum / double(scored));
-    nll_sum += window_sum;
-    reference_nll_sum += reference_window_sum;
+    for (Pass& pass : passes) pass.finish_window(w, reference != nullptr);
+    // The reference's own likelihoods are the same in every pass.
+    if (reference)
+      for (const Position& position : passes.front().positions) reference_nll_sum += position.reference_nll;
   }
-  result.nll = nll_sum / double(total);
-  result.perplexity = std::exp(result.nll);
-  if (reference) {
-    result.reference_perplexity = std::exp(reference_nll_sum / double(total));
-    result.kl = summarize(std::move(divergences));
-    result.top1_agreement = double(same_top) / double(total);
+  std::vector<Evaluation> results;
+  for (Pass& pass : passes) {
+    Evaluation& result = pass.result;
+    result.context = context;
+    result.windows = windows.windows.size();
+    result.tokens = total;
+    result.nll = pass.nll_sum / double(total);
+    result.perplexity = std::exp(result.nll);
+    if (reference) {
+      result.reference_perplexity = std::exp(reference_nll_sum / double(total));
+      result.kl = summarize(std::move(pass.divergences));
+      result.top1_agreement = double(pass.same_top) / double(total);
+    }
+    result.seconds += reference_seconds;
+    results.push_back(std::move(result));
   }
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return result;
+  return results;
 }
 
 }  // namespace lrc

@@ -56,15 +56,10 @@ void FloatStream::load() {
   walk_->use(*transformer_, next_);
 }
 
-BlockMoments FloatStream::advance(const std::array<ActivationScheme, 4>& activation, std::stop_token stop) {
-  auto moments = walk_->advance(activation, stop);
+std::vector<BlockMoments> FloatStream::advance(std::span<const std::array<ActivationScheme, 4>> activations, std::stop_token stop) {
+  auto moments = walk_->advance(activations, stop);
   ++next_;
   return moments;
-}
-
-void FloatStream::skip(std::stop_token stop) {
-  walk_->skip(stop);
-  ++next_;
 }
 
 }  // namespace lrc

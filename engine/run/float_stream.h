@@ -19,9 +19,8 @@ class FloatStream {
   std::size_t next_block() const { return next_; }
   /// Loads and rotates the next block. advance() or skip() then runs it.
   void load();
-  /// Runs the loaded block over all windows and gathers moments for its sites.
-  BlockMoments advance(const std::array<ActivationScheme, 4>& activation, std::stop_token stop);
-  void skip(std::stop_token stop);
+  /// Runs the loaded block over all windows and gathers moments for its sites, once for each of `activations`.
+  std::vector<BlockMoments> advance(std::span<const std::array<ActivationScheme, 4>> activations, std::stop_token stop);
   /// Weights of the block that was loaded last, rotated.
   const BlockWeights& block() const { return weights_.blocks.front(); }
 

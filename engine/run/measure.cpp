@@ -136,10 +136,10 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
       for (const auto& layer : layers)
         if (layer.block == block && is_missing(layer)) missing.push_back(&layer);
       if (missing.empty()) {
-        stream.skip(stop);
+        stream.advance({}, stop);
         continue;
       }
-      auto moments = stream.advance(schemes, stop);
+      auto moments = std::move(stream.advance({&schemes, 1}, stop).front());
       progress.report("calibrate", block + 1, blocks);
       std::array<std::optional<SiteStatistics>, 4> sites;
       parallel_for(sites.size(), 1, [&](std::size_t begin, std::size_t end) {

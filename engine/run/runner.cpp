@@ -1,22 +1,14 @@
 #include "run/runner.h"
 
-#include <algorithm>
 #include <chrono>
-#include <mutex>
+#include <exception>
+#include <map>
 #include <new>
-#include <set>
 
-#include "backend/backend.h"
 #include "base/error.h"
 #include "base/hash.h"
-#include "base/parallel.h"
-#include "run/block_solver.h"
-#include "run/corpus.h"
 #include "run/float_stream.h"
-#include "run/layer_file.h"
-#include "run/memory.h"
-#include "run/run_folder.h"
-#include "run/sizes.h"
+#include "run/one_run.h"
 
 namespace lrc {
 namespace {
@@ -24,267 +16,180 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-/// The recipe's fields that decide what is computed: not its name, and not where the text lies (its hash counts).
-Json deciding_fields(const Recipe& recipe) {
-  Json json = to_json(recipe);
-  json.erase("name");
-  json.erase("calibration");
-  return json;
-}
+/// Runs over the same float stream: same rotation, same windows.
+struct Group {
+  std::vector<OneRun*> runs;
+};
 
-std::string differing_fields(const Recipe& there, const Recipe& here) {
-  const Json a = deciding_fields(there), b = deciding_fields(here);
-  std::string text;
-  for (const auto& [key, value] : a.items())
-    if (value != b[key]) text += (text.empty() ? "" : ", ") + key + " " + value.dump() + " there and " + b[key].dump() + " here";
-  return text;
-}
-
-/// Relative to ‖W X‖²; NaN when that is zero.
-double relative(double value, double norm) { return value / norm; }
-
-LayerRecord record_of(const LayerTask& task, const LayerSolution& solution, double seconds, const std::string& sha256) {
-  const auto& layer = *task.layer;
-  const auto& scheme = task.scheme;
-  const auto& losses = solution.losses;
-  const double norm = losses.norm_wx;
-  LayerRecord record;
-  record.name = layer.name;
-  record.method = scheme.method;
-  record.weight_bits = scheme.weight.bits;
-  record.activation_bits = scheme.activation.bits;
-  record.factor_bits = scheme.factor_bits;
-  record.group_size = scheme.weight.group_size;
-  record.rank = solution.pair.rank();
-  record.out_features = layer.out_features;
-  record.in_features = layer.in_features;
-  record.bits_per_weight = layer_size(scheme, layer.out_features, layer.in_features).bits_per_weight(layer.parameters());
-  record.loss = relative(losses.loss, norm);
-  record.loss_uncorrected = relative(losses.loss_uncorrected, norm);
-  record.loss_regularized = relative(losses.loss_regularized, norm);
-  record.lower_bound = relative(losses.lower_bound, norm);
-  record.weights_only = relative(losses.weights_only, norm);
-  record.activations_only = relative(losses.activations_only, norm);
-  if (losses.held_out && losses.held_out_norm) record.held_out_loss = relative(*losses.held_out, *losses.held_out_norm);
-  record.seconds = seconds;
-  record.file = "layers/" + layer.name + ".safetensors";
-  record.sha256 = sha256;
-  return record;
-}
-
-Json describe_machine() {
-  const auto backend = make_cpu_backend();
-  const auto& cpu = backend->info();
-  return {{"processor", cpu.name}, {"features", cpu.features}, {"threads", thread_count()}, {"memory_bytes", cpu.memory_bytes}};
-}
-
-/// One carrying out: what is known, what is done, and the manifest that says so.
-class Runner {
+/// Several runs carried out side by side. What is computed for a run does not depend on its company.
+class Batch {
  public:
-  Runner(const RunRequest& request, std::shared_ptr<const Model> model, Progress& progress, std::stop_token stop,
-         const LayerCallback& on_layer)
-      : request_(request), model_(std::move(model)), progress_(progress), stop_(stop), on_layer_(on_layer) {}
+  Batch(std::span<const RunRequest> requests, Progress& progress, std::stop_token stop, const LayerCallback& on_layer)
+      : requests_(requests), progress_(progress), stop_(stop), on_layer_(on_layer) {}
 
-  Manifest run() {
+  std::vector<Manifest> run() {
     const auto start = Clock::now();
-    if (const auto problem = problem_of(request_.recipe, *model_)) throw Error(ErrorKind::bad_input, *problem);
-    corpus_ = open_corpus(request_.recipe, *model_);
-    // Only now: a refusal leaves no folder behind.
-    folder_.emplace(request_.folder);
-    begin_or_continue();
-    // From here on the folder is ours: what goes wrong is written down in it.
-    try {
-      solve_missing(start);
-    } catch (const Error& e) {
-      record_end(e.kind() == ErrorKind::stopped ? RunState::stopped : RunState::failed, e.what());
-      throw;
-    } catch (const std::bad_alloc&) {
-      const std::string sentence = "There is not enough memory for this run; close other programs or choose fewer calibration tokens.";
-      record_end(RunState::failed, sentence);
-      throw Error(ErrorKind::io, sentence);
-    }
-    return manifest_;
+    prepare();
+    plan();
+    for (auto& run : runs_) run->add_time("open", seconds_since(start));
+    for (auto& [key, group] : groups_) guard(group.runs, [&] { solve(group); });
+    if (failure_) std::rethrow_exception(failure_);
+    std::vector<Manifest> manifests;
+    for (const auto& run : runs_) manifests.push_back(run->manifest());
+    return manifests;
   }
 
  private:
-  void begin_or_continue();
-  void keep_finished_layers();
-  void solve_missing(Clock::time_point start);
-  void finish_layer(const LayerTask& task, LayerSolution solution, double seconds);
-  void record_end(RunState state, const std::string& sentence);
-  void add_time(const char* stage, double seconds);
-  void save() { write_manifest(folder_->path(), manifest_); }
-  std::vector<LayerTask> missing_of(std::size_t block) const;
-  std::size_t done() const { return manifest_.layers.size(); }
+  void prepare();
+  void plan();
+  void solve(Group& group);
+  void solve_block_of(OneRun& run, const FloatStream& stream, BlockMoments moments, std::vector<LayerTask> tasks);
+  /// What goes wrong inside is written down in the runs that it concerns; a failure ends these, a stop all of them.
+  template <typename Work>
+  void guard(const std::vector<OneRun*>& concerned, const Work& work);
+  std::size_t done() const {
+    std::size_t sum = 0;
+    for (const auto& run : runs_) sum += run->done();
+    return sum;
+  }
 
-  const RunRequest& request_;
-  std::shared_ptr<const Model> model_;
-  std::optional<RunFolder> folder_;
+  std::span<const RunRequest> requests_;
   Progress& progress_;
   std::stop_token stop_;
   const LayerCallback& on_layer_;
-  RunCorpus corpus_;
-  Manifest manifest_;
-  std::set<std::string> finished_;
-  std::mutex mutex_;  // manifest_ and finished_ while a block is solved
+  std::shared_ptr<const Model> model_;
+  std::vector<std::unique_ptr<OneRun>> runs_;
+  std::map<std::string, Group> groups_;
+  std::set<const OneRun*> ended_;
+  std::exception_ptr failure_;
+  std::size_t layers_ = 0, blocks_ = 0, blocks_walked_ = 0;
 };
 
-void Runner::begin_or_continue() {
-  const auto& path = folder_->path();
-  const std::string model_sha256 = model_->checkpoint().sha256();
-  std::optional<Manifest> before;
-  if (is_run_folder(path)) {
-    before = read_manifest(path);
-    const std::string way_out = "; choose another folder, or the same inputs to continue it.";
-    if (before->model_sha256 != model_sha256)
-      throw Error(ErrorKind::bad_input, path.string() + " holds a run of another model (" + before->model_name + " from " +
-                                            before->model_path.string() + ")" + way_out);
-    if (before->calibration_sha256 != corpus_.sha256)
-      throw Error(ErrorKind::bad_input,
-                  path.string() + " holds a run with another calibration text (" + before->calibration_path + ")" + way_out);
-    if (const auto fields = differing_fields(before->recipe, request_.recipe); !fields.empty())
-      throw Error(ErrorKind::bad_input, path.string() + " holds a run with another recipe (" + fields + ")" + way_out);
-  } else if (!folder_->is_fresh()) {
-    throw Error(ErrorKind::bad_input, path.string() + " holds other files and is no run folder; choose a new or an empty folder.");
-  }
-  folder_->remove_left_overs("layers");
-
-  manifest_.program_version = program_version();
-  std::error_code code;
-  manifest_.model_path = std::filesystem::absolute(request_.model_path.empty() ? model_->checkpoint().path() : request_.model_path, code);
-  manifest_.model_sha256 = model_sha256;
-  manifest_.model_name = model_->display_name();
-  manifest_.recipe = request_.recipe;
-  for (const auto& layer : model_->layers()) manifest_.effective.emplace_back(layer.name, effective_scheme(request_.recipe, layer));
-  manifest_.calibration_path = corpus_.path;
-  manifest_.calibration_sha256 = corpus_.sha256;
-  manifest_.calibration_tokens = corpus_.calibration_tokens();
-  manifest_.machine = describe_machine();
-  const auto sizes = sizes_of(request_.recipe, *model_);
-  manifest_.bits_per_weight = sizes.bits_per_weight();
-  manifest_.file_bytes = sizes.file_bytes();
-  manifest_.layers_total = sizes.layers;
-  manifest_.fingerprint = fingerprint(*model_, request_.recipe, corpus_.sha256);
-  if (before) {
-    manifest_.layers = std::move(before->layers);
-    manifest_.timings = std::move(before->timings);
-    manifest_.peak_memory_bytes = before->peak_memory_bytes;
-    manifest_.evaluation = std::move(before->evaluation);
-    manifest_.evaluation_protocol = std::move(before->evaluation_protocol);
-    keep_finished_layers();
-  }
-  save();
-  std::filesystem::create_directories(path / "layers", code);
-  if (code) throw Error(ErrorKind::io, "The folder " + (path / "layers").string() + " cannot be made: " + code.message() + ".");
-}
-
-void Runner::keep_finished_layers() {
-  auto& layers = manifest_.layers;
-  std::vector<char> good(layers.size());
-  parallel_for(layers.size(), 1, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      const auto file = folder_->path() / layers[i].file;
-      std::error_code code;
-      good[i] = std::filesystem::is_regular_file(file, code) && sha256_of_file(file) == layers[i].sha256;
+template <typename Work>
+void Batch::guard(const std::vector<OneRun*>& concerned, const Work& work) {
+  const auto end = [&](RunState state, const std::string& sentence) {
+    for (OneRun* run : concerned)
+      if (ended_.insert(run).second) run->end(state, sentence);
+  };
+  try {
+    work();
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::stopped) {
+      end(RunState::stopped, error.what());
+      throw;
     }
-  });
-  std::vector<LayerRecord> kept;
-  for (std::size_t i = 0; i < layers.size(); ++i)
-    if (good[i] && finished_.insert(layers[i].name).second) kept.push_back(std::move(layers[i]));
-  layers = std::move(kept);
-}
-
-std::vector<LayerTask> Runner::missing_of(std::size_t block) const {
-  std::vector<LayerTask> tasks;
-  for (std::size_t i = 0; i < model_->layers().size(); ++i) {
-    const auto& layer = model_->layers()[i];
-    const auto& scheme = manifest_.effective[i].second;
-    if (layer.block == block && !scheme.skipped && !finished_.contains(layer.name)) tasks.push_back({&layer, scheme});
+    end(RunState::failed, error.what());
+    if (!failure_) failure_ = std::current_exception();
+  } catch (const std::bad_alloc&) {
+    const std::string sentence = "There is not enough memory for this run; close other programs or choose fewer calibration tokens.";
+    end(RunState::failed, sentence);
+    if (!failure_) failure_ = std::make_exception_ptr(Error(ErrorKind::io, sentence));
   }
-  return tasks;
 }
 
-void Runner::solve_missing(Clock::time_point start) {
-  const std::size_t total = manifest_.layers_total;
-  const auto expected = forecast(request_.recipe, *model_);
-  progress_.plan(expected.by_stage, true);
-  std::size_t blocks = model_->config().blocks;
-  // Blocks behind the last missing layer need not be walked.
-  while (blocks > 0 && missing_of(blocks - 1).empty()) --blocks;
+void Batch::prepare() {
+  const RunRequest& first = requests_.front();
+  model_ = first.model ? first.model : Model::open(first.model_path);
+  // Everything is checked before the first folder is made.
+  for (const auto& request : requests_)
+    if (const auto problem = problem_of(request.recipe, *model_)) throw Error(ErrorKind::bad_input, *problem);
+  std::map<std::string, std::shared_ptr<const RunCorpus>> corpora;
+  std::vector<std::string> keys;
+  for (const auto& request : requests_) {
+    const Recipe& recipe = request.recipe;
+    const Json windows = {corpus_file(recipe).string(), recipe.calibration_tokens, recipe.calibration_context, recipe.held_out_windows};
+    auto& corpus = corpora[windows.dump()];
+    if (!corpus) corpus = std::make_shared<RunCorpus>(open_corpus(recipe, *model_));
+    const RotationChoice& rotation = recipe.rotation;
+    keys.push_back(Json({windows, rotation.r1, rotation.r2, rotation.r4, rotation.seed}).dump());
+    runs_.push_back(nullptr);
+    runs_.back() = std::make_unique<OneRun>(request, model_, corpus);
+    groups_[keys.back()].runs.push_back(runs_.back().get());
+  }
+}
+
+void Batch::plan() {
+  std::map<std::string, double> seconds;
+  for (const auto& [key, group] : groups_) {
+    std::size_t blocks = 0;
+    for (const OneRun* run : group.runs) {
+      blocks = std::max(blocks, run->blocks_to_walk());
+      layers_ += run->manifest().layers_total;
+      for (const auto& [stage, value] : forecast(run->manifest().recipe, *model_).by_stage)
+        if (stage == "solve" || run == group.runs.front()) seconds[stage] += value;
+    }
+    blocks_ += blocks;
+  }
+  std::vector<std::pair<std::string, double>> stages;
+  for (const char* stage : {"rotate", "calibrate", "solve"}) stages.emplace_back(stage, seconds[stage]);
+  progress_.plan(stages, true);
+  progress_.report("solve", done(), layers_);
+  if (blocks_ > 0) progress_.report("rotate", 0, blocks_);
+}
+
+void Batch::solve(Group& group) {
+  std::size_t blocks = 0;
+  for (const OneRun* run : group.runs) blocks = std::max(blocks, run->blocks_to_walk());
+  std::vector<OneRun*> active;
+  for (OneRun* run : group.runs)
+    if (run->blocks_to_walk() > 0) {
+      run->forget_evaluation();
+      active.push_back(run);
+    }
   if (blocks > 0) {
-    manifest_.evaluation.reset();
-    progress_.report("solve", done(), total);
-    progress_.report("rotate", 0, blocks);
     auto mark = Clock::now();
     const auto lap = [&](const char* stage) {
-      add_time(stage, seconds_since(mark));
+      for (OneRun* run : active) run->add_time(stage, seconds_since(mark));
       mark = Clock::now();
     };
-    add_time("open", seconds_since(start));
-    FloatStream stream(*model_, request_.recipe.rotation, corpus_.windows, corpus_.calibration_windows);
+    const RunCorpus& corpus = group.runs.front()->corpus();
+    FloatStream stream(*model_, group.runs.front()->manifest().recipe.rotation, corpus.windows, corpus.calibration_windows);
     for (std::size_t block = 0; block < blocks; ++block) {
       throw_if_stopped(stop_);
-      auto tasks = missing_of(block);
       stream.load();
       lap("rotate");
-      progress_.report("rotate", block + 1, blocks);
-      if (tasks.empty()) {
-        stream.skip(stop_);
-        lap("calibrate");
-        progress_.report("calibrate", block + 1, blocks);
-        continue;
+      progress_.report("rotate", ++blocks_walked_, blocks_);
+      // Runs that quantize their activations in the same way share the moments, too.
+      std::vector<std::array<ActivationScheme, 4>> schemes;
+      std::vector<std::pair<OneRun*, std::size_t>> readers;
+      for (OneRun* run : active) {
+        const auto tasks = run->missing_of(block);
+        if (tasks.empty() || ended_.contains(run)) continue;
+        const auto scheme = site_schemes(tasks);
+        const auto known = std::find(schemes.begin(), schemes.end(), scheme);
+        readers.emplace_back(run, std::size_t(known - schemes.begin()));
+        if (known == schemes.end()) schemes.push_back(scheme);
       }
-      const auto schemes = site_schemes(tasks);
       auto moments = stream.advance(schemes, stop_);
       lap("calibrate");
-      progress_.report("calibrate", block + 1, blocks);
-      solve_block(stream.block(), std::move(moments), std::move(tasks), stop_,
-                  [&](const LayerTask& task, LayerSolution solution, double seconds) { finish_layer(task, std::move(solution), seconds); });
-      lap("solve");
+      progress_.report("calibrate", blocks_walked_, blocks_);
+      for (std::size_t r = 0; r < readers.size(); ++r) {
+        const auto [run, scheme] = readers[r];
+        const bool last = std::none_of(readers.begin() + std::ptrdiff_t(r) + 1, readers.end(),
+                                       [&, s = scheme](const auto& other) { return other.second == s; });
+        guard({run}, [&, run = run, scheme = scheme] {
+          solve_block_of(*run, stream, last ? std::move(moments[scheme]) : BlockMoments(moments[scheme]), run->missing_of(block));
+        });
+      }
+      mark = Clock::now();
     }
   }
-  manifest_.state = RunState::done;
-  manifest_.failure.clear();
-  manifest_.peak_memory_bytes = std::max(manifest_.peak_memory_bytes, peak_memory_bytes());
-  save();
-  progress_.report("solve", total, total);
+  for (OneRun* run : group.runs)
+    if (ended_.insert(run).second) run->end(RunState::done);
+  progress_.report("solve", done(), layers_);
 }
 
-void Runner::finish_layer(const LayerTask& task, LayerSolution solution, double seconds) {
-  // The file first: a record in the manifest always has its file.
-  const auto sha256 = write_layer(folder_->path(), task.layer->name, solution);
-  auto record = record_of(task, solution, seconds, sha256);
-  const std::lock_guard lock(mutex_);
-  const auto index_of = [&](const std::string& name) { return model_->find_layer(name) - model_->layers().data(); };
-  const auto own = index_of(record.name);
-  auto& layers = manifest_.layers;
-  const auto place = std::find_if(layers.begin(), layers.end(), [&](const LayerRecord& other) { return index_of(other.name) > own; });
-  const auto inserted = layers.insert(place, std::move(record));
-  finished_.insert(inserted->name);
-  manifest_.peak_memory_bytes = std::max(manifest_.peak_memory_bytes, peak_memory_bytes());
-  save();
-  progress_.report("solve", done(), manifest_.layers_total, inserted->name);
-  if (on_layer_) on_layer_(*inserted);
-}
-
-void Runner::record_end(RunState state, const std::string& sentence) {
-  manifest_.state = state;
-  manifest_.failure = state == RunState::failed ? sentence : std::string();
-  manifest_.peak_memory_bytes = std::max(manifest_.peak_memory_bytes, peak_memory_bytes());
-  try {
-    save();
-  } catch (const Error&) {
-    // The reason that is being reported already (a full disk) is the better sentence.
-  }
-}
-
-void Runner::add_time(const char* stage, double seconds) {
-  const auto found =
-      std::find_if(manifest_.timings.begin(), manifest_.timings.end(), [&](const auto& timing) { return timing.first == stage; });
-  if (found == manifest_.timings.end())
-    manifest_.timings.emplace_back(stage, seconds);
-  else
-    found->second += seconds;
+void Batch::solve_block_of(OneRun& run, const FloatStream& stream, BlockMoments moments, std::vector<LayerTask> tasks) {
+  const auto start = Clock::now();
+  std::mutex mutex;
+  solve_block(stream.block(), std::move(moments), std::move(tasks), stop_,
+              [&](const LayerTask& task, LayerSolution solution, double seconds) {
+                const LayerRecord record = run.finish_layer(task, std::move(solution), seconds);
+                const std::lock_guard lock(mutex);
+                progress_.report("solve", done(), layers_, record.name);
+                if (on_layer_) on_layer_(record);
+              });
+  run.add_time("solve", seconds_since(start));
 }
 
 }  // namespace
@@ -296,8 +201,14 @@ std::string fingerprint(const Model& model, const Recipe& recipe, const std::str
 
 Manifest carry_out(const RunRequest& request, Progress& progress, std::stop_token stop, const LayerCallback& on_layer) {
   throw_if_stopped(stop);
-  auto model = request.model ? request.model : Model::open(request.model_path);
-  return Runner(request, std::move(model), progress, stop, on_layer).run();
+  return Batch({&request, 1}, progress, stop, on_layer).run().front();
+}
+
+std::vector<Manifest> carry_out_together(std::span<const RunRequest> requests, Progress& progress, std::stop_token stop,
+                                         const LayerCallback& on_layer) {
+  throw_if_stopped(stop);
+  if (requests.empty()) throw Error(ErrorKind::bad_input, "There is no recipe to carry out.");
+  return Batch(requests, progress, stop, on_layer).run();
 }
 
 }  // namespace lrc

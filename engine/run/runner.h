@@ -9,7 +9,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
+#include <vector>
 
 #include "base/progress.h"
 #include "correction/solve.h"
@@ -30,6 +32,13 @@ using LayerCallback = std::function<void(const LayerRecord&)>;
 /// of them differs. Stopping throws Error(stopped) after the manifest says so; a failure is recorded and rethrown.
 Manifest carry_out(const RunRequest& request, Progress& progress, std::stop_token stop, const LayerCallback& on_layer = {});
 
+/// Several recipes on one model side by side: those with the same rotation and calibration windows share the float forward pass,
+/// and the second moments where they quantize activations alike. Each folder holds the same bytes as a run of its own; the times
+/// "rotate" and "calibrate" in a manifest are those of the shared work. All requests are checked before the first folder is made.
+/// A run that fails is recorded and the others go on; the first failure is then rethrown.
+std::vector<Manifest> carry_out_together(std::span<const RunRequest> requests, Progress& progress, std::stop_token stop,
+                                         const LayerCallback& on_layer = {});
+
 /// Evaluates a finished run on a text and records the result in its manifest.
 struct EvaluationRequest {
   std::filesystem::path text;  ///< "" = the shipped WikiText-2 test text
@@ -40,6 +49,10 @@ struct EvaluationRequest {
 };
 Evaluation evaluate_run(const std::filesystem::path& run_folder, const EvaluationRequest& request, Progress& progress,
                         std::stop_token stop);
+
+/// Runs of one model in one pass: the original is computed once for all of them.
+std::vector<Evaluation> evaluate_runs(std::span<const std::filesystem::path> run_folders, const EvaluationRequest& request,
+                                      Progress& progress, std::stop_token stop);
 
 /// One solved layer as it lies in the folder.
 LayerSolution read_layer(const std::filesystem::path& run_folder, const std::string& layer);

@@ -135,6 +135,42 @@ TEST_F(RunnerTest, TheNumberOfThreadsDoesNotMatter) {
   EXPECT_EQ(layer_bytes(folder), layer_bytes(place.path() / "other"));
 }
 
+TEST_F(RunnerTest, CompanyDoesNotMatter) {
+  Recipe rtn = recipe, ten_eight_bits = recipe, unrotated = recipe;
+  rtn.method = "rtn";
+  rtn.rank = {};
+  ten_eight_bits.activation.bits = 8;
+  unrotated.rotation = {};
+  const std::vector<Recipe> recipes = {rtn, recipe, ten_eight_bits, unrotated};
+  std::vector<RunRequest> requests;
+  for (std::size_t i = 0; i < recipes.size(); ++i)
+    requests.push_back(small_request(place.path() / ("together" + std::to_string(i)), recipes[i]));
+  std::vector<ProgressUpdate> updates;
+  std::size_t told = 0;
+  Progress progress([&](const ProgressUpdate& update) { updates.push_back(update); });
+  const auto manifests = carry_out_together(requests, progress, {}, [&](const LayerRecord&) { ++told; });
+  ASSERT_EQ(manifests.size(), recipes.size());
+  EXPECT_EQ(told, recipes.size() * small_model()->layers().size());
+  EXPECT_EQ(updates.back().fraction, 1.0);
+  for (std::size_t i = 0; i < recipes.size(); ++i) {
+    EXPECT_EQ(manifests[i].state, RunState::done);
+    EXPECT_EQ(read_manifest(requests[i].folder).state, RunState::done);
+    const auto alone = place.path() / ("alone" + std::to_string(i));
+    test::carry_out(small_request(alone, recipes[i]));
+    EXPECT_EQ(layer_bytes(requests[i].folder), layer_bytes(alone)) << i;
+  }
+}
+
+TEST_F(RunnerTest, OneImpossibleRecipeOfSeveralMakesNoFolder) {
+  Recipe impossible = recipe;
+  impossible.rank = {false, 100000};
+  const std::vector<RunRequest> requests = {small_request(folder, recipe), small_request(place.path() / "other", impossible)};
+  Progress progress;
+  sentence_of(ErrorKind::bad_input, [&] { carry_out_together(requests, progress, {}); });
+  EXPECT_FALSE(std::filesystem::exists(folder));
+  EXPECT_FALSE(std::filesystem::exists(place.path() / "other"));
+}
+
 TEST_F(RunnerTest, TheFileFormatDoesNotMatter) {
   test::carry_out(small_request(folder, recipe));
   const auto other = place.path() / "other";

@@ -1,0 +1,196 @@
+#include "run/one_run.h"
+
+#include <algorithm>
+
+#include "backend/backend.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/parallel.h"
+#include "run/layer_file.h"
+#include "run/memory.h"
+#include "run/sizes.h"
+
+namespace lrc {
+
+Json deciding_fields(const Recipe& recipe) {
+  Json json = to_json(recipe);
+  json.erase("name");
+  json.erase("calibration");
+  return json;
+}
+
+namespace {
+
+std::string differing_fields(const Recipe& there, const Recipe& here) {
+  const Json a = deciding_fields(there), b = deciding_fields(here);
+  std::string text;
+  for (const auto& [key, value] : a.items())
+    if (value != b[key]) text += (text.empty() ? "" : ", ") + key + " " + value.dump() + " there and " + b[key].dump() + " here";
+  return text;
+}
+
+/// Relative to ‖W X‖²; NaN when that is zero.
+double relative(double value, double norm) { return value / norm; }
+
+LayerRecord record_of(const LayerTask& task, const LayerSolution& solution, double seconds, const std::string& sha256) {
+  const auto& layer = *task.layer;
+  const auto& scheme = task.scheme;
+  const auto& losses = solution.losses;
+  const double norm = losses.norm_wx;
+  LayerRecord record;
+  record.name = layer.name;
+  record.method = scheme.method;
+  record.weight_bits = scheme.weight.bits;
+  record.activation_bits = scheme.activation.bits;
+  record.factor_bits = scheme.factor_bits;
+  record.group_size = scheme.weight.group_size;
+  record.rank = solution.pair.rank();
+  record.out_features = layer.out_features;
+  record.in_features = layer.in_features;
+  record.bits_per_weight = layer_size(scheme, layer.out_features, layer.in_features).bits_per_weight(layer.parameters());
+  record.loss = relative(losses.loss, norm);
+  record.loss_uncorrected = relative(losses.loss_uncorrected, norm);
+  record.loss_regularized = relative(losses.loss_regularized, norm);
+  record.lower_bound = relative(losses.lower_bound, norm);
+  record.weights_only = relative(losses.weights_only, norm);
+  record.activations_only = relative(losses.activations_only, norm);
+  if (losses.held_out && losses.held_out_norm) record.held_out_loss = relative(*losses.held_out, *losses.held_out_norm);
+  record.seconds = seconds;
+  record.file = "layers/" + layer.name + ".safetensors";
+  record.sha256 = sha256;
+  return record;
+}
+
+Json describe_machine() {
+  const auto backend = make_cpu_backend();
+  const auto& cpu = backend->info();
+  return {{"processor", cpu.name}, {"features", cpu.features}, {"threads", thread_count()}, {"memory_bytes", cpu.memory_bytes}};
+}
+
+}  // namespace
+
+OneRun::OneRun(const RunRequest& request, std::shared_ptr<const Model> model, std::shared_ptr<const RunCorpus> corpus)
+    : request_(request), model_(std::move(model)), corpus_(std::move(corpus)) {
+  folder_.emplace(request_.folder);
+  begin_or_continue();
+}
+
+std::size_t OneRun::blocks_to_walk() const {
+  std::size_t blocks = model_->config().blocks;
+  while (blocks > 0 && missing_of(blocks - 1).empty()) --blocks;
+  return blocks;
+}
+
+void OneRun::begin_or_continue() {
+  const auto& path = folder_->path();
+  const std::string model_sha256 = model_->checkpoint().sha256();
+  std::optional<Manifest> before;
+  if (is_run_folder(path)) {
+    before = read_manifest(path);
+    const std::string way_out = "; choose another folder, or the same inputs to continue it.";
+    if (before->model_sha256 != model_sha256)
+      throw Error(ErrorKind::bad_input, path.string() + " holds a run of another model (" + before->model_name + " from " +
+                                            before->model_path.string() + ")" + way_out);
+    if (before->calibration_sha256 != corpus_->sha256)
+      throw Error(ErrorKind::bad_input,
+                  path.string() + " holds a run with another calibration text (" + before->calibration_path + ")" + way_out);
+    if (const auto fields = differing_fields(before->recipe, request_.recipe); !fields.empty())
+      throw Error(ErrorKind::bad_input, path.string() + " holds a run with another recipe (" + fields + ")" + way_out);
+  } else if (!folder_->is_fresh()) {
+    throw Error(ErrorKind::bad_input, path.string() + " holds other files and is no run folder; choose a new or an empty folder.");
+  }
+  folder_->remove_left_overs("layers");
+
+  manifest_.program_version = program_version();
+  std::error_code code;
+  manifest_.model_path = std::filesystem::absolute(request_.model_path.empty() ? model_->checkpoint().path() : request_.model_path, code);
+  manifest_.model_sha256 = model_sha256;
+  manifest_.model_name = model_->display_name();
+  manifest_.recipe = request_.recipe;
+  for (const auto& layer : model_->layers()) manifest_.effective.emplace_back(layer.name, effective_scheme(request_.recipe, layer));
+  manifest_.calibration_path = corpus_->path;
+  manifest_.calibration_sha256 = corpus_->sha256;
+  manifest_.calibration_tokens = corpus_->calibration_tokens();
+  manifest_.machine = describe_machine();
+  const auto sizes = sizes_of(request_.recipe, *model_);
+  manifest_.bits_per_weight = sizes.bits_per_weight();
+  manifest_.file_bytes = sizes.file_bytes();
+  manifest_.layers_total = sizes.layers;
+  manifest_.fingerprint = fingerprint(*model_, request_.recipe, corpus_->sha256);
+  if (before) {
+    manifest_.layers = std::move(before->layers);
+    manifest_.timings = std::move(before->timings);
+    manifest_.peak_memory_bytes = before->peak_memory_bytes;
+    manifest_.evaluation = std::move(before->evaluation);
+    manifest_.evaluation_protocol = std::move(before->evaluation_protocol);
+    keep_finished_layers();
+  }
+  save();
+  std::filesystem::create_directories(path / "layers", code);
+  if (code) throw Error(ErrorKind::io, "The folder " + (path / "layers").string() + " cannot be made: " + code.message() + ".");
+}
+
+void OneRun::keep_finished_layers() {
+  auto& layers = manifest_.layers;
+  std::vector<char> good(layers.size());
+  parallel_for(layers.size(), 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      const auto file = folder_->path() / layers[i].file;
+      std::error_code code;
+      good[i] = std::filesystem::is_regular_file(file, code) && sha256_of_file(file) == layers[i].sha256;
+    }
+  });
+  std::vector<LayerRecord> kept;
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    if (good[i] && finished_.insert(layers[i].name).second) kept.push_back(std::move(layers[i]));
+  layers = std::move(kept);
+}
+
+std::vector<LayerTask> OneRun::missing_of(std::size_t block) const {
+  std::vector<LayerTask> tasks;
+  for (std::size_t i = 0; i < model_->layers().size(); ++i) {
+    const auto& layer = model_->layers()[i];
+    const auto& scheme = manifest_.effective[i].second;
+    if (layer.block == block && !scheme.skipped && !finished_.contains(layer.name)) tasks.push_back({&layer, scheme});
+  }
+  return tasks;
+}
+
+LayerRecord OneRun::finish_layer(const LayerTask& task, LayerSolution solution, double seconds) {
+  // The file first: a record in the manifest always has its file.
+  const auto sha256 = write_layer(folder_->path(), task.layer->name, solution);
+  auto record = record_of(task, solution, seconds, sha256);
+  const std::lock_guard lock(*mutex_);
+  const auto index_of = [&](const std::string& name) { return model_->find_layer(name) - model_->layers().data(); };
+  const auto own = index_of(record.name);
+  auto& layers = manifest_.layers;
+  const auto place = std::find_if(layers.begin(), layers.end(), [&](const LayerRecord& other) { return index_of(other.name) > own; });
+  const auto inserted = layers.insert(place, std::move(record));
+  finished_.insert(inserted->name);
+  manifest_.peak_memory_bytes = std::max(manifest_.peak_memory_bytes, peak_memory_bytes());
+  save();
+  return *inserted;
+}
+
+void OneRun::end(RunState state, const std::string& sentence) {
+  manifest_.state = state;
+  manifest_.failure = state == RunState::failed ? sentence : std::string();
+  manifest_.peak_memory_bytes = std::max(manifest_.peak_memory_bytes, peak_memory_bytes());
+  try {
+    save();
+  } catch (const Error&) {
+    if (state == RunState::done) throw;
+    // The reason that is being reported already (a full disk) is the better sentence.
+  }
+}
+
+void OneRun::add_time(const char* stage, double seconds) {
+  const auto found =
+      std::find_if(manifest_.timings.begin(), manifest_.timings.end(), [&](const auto& timing) { return timing.first == stage; });
+  if (found == manifest_.timings.end())
+    manifest_.timings.emplace_back(stage, seconds);
+  else
+    found->second += seconds;
+}
+
+}  // namespace lrc

@@ -1,0 +1,56 @@
+#pragma once
+// Inside the folder: one run of a batch, what is known of it, its folder and the manifest that says so. runner.cpp drives it.
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "run/block_solver.h"
+#include "run/corpus.h"
+#include "run/run_folder.h"
+#include "run/runner.h"
+
+namespace lrc {
+
+/// The recipe's fields that decide what is computed: not its name, and not where the text lies (its hash counts).
+Json deciding_fields(const Recipe& recipe);
+
+class OneRun {
+ public:
+  /// Checks everything, then opens the folder and starts or continues its manifest. A refusal leaves no folder behind.
+  OneRun(const RunRequest& request, std::shared_ptr<const Model> model, std::shared_ptr<const RunCorpus> corpus);
+
+  const Manifest& manifest() const { return manifest_; }
+  const RunCorpus& corpus() const { return *corpus_; }
+  std::size_t done() const { return manifest_.layers.size(); }
+  /// Blocks up to the last one with a missing layer; those behind it need not be walked.
+  std::size_t blocks_to_walk() const;
+  /// The layers of a block that are to be solved and are not finished.
+  std::vector<LayerTask> missing_of(std::size_t block) const;
+
+  /// What was evaluated before belongs to the unfinished state.
+  void forget_evaluation() { manifest_.evaluation.reset(); }
+  /// Writes the layer, then its record. Several threads may call it.
+  LayerRecord finish_layer(const LayerTask& task, LayerSolution solution, double seconds);
+  void add_time(const char* stage, double seconds);
+  /// Records how it ended: done, or stopped or failed with a sentence. A failing write is reported only when done.
+  void end(RunState state, const std::string& sentence = {});
+
+ private:
+  void begin_or_continue();
+  void keep_finished_layers();
+  void save() { write_manifest(folder_->path(), manifest_); }
+
+  RunRequest request_;
+  std::shared_ptr<const Model> model_;
+  std::shared_ptr<const RunCorpus> corpus_;
+  std::optional<RunFolder> folder_;
+  Manifest manifest_;
+  std::set<std::string> finished_;
+  std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();  // manifest_ and finished_ while a block is solved
+};
+
+}  // namespace lrc
