@@ -165,8 +165,9 @@ std::vector<Evaluation> evaluate_each(std::span<Transformer* const> models, Tran
     }
     for (Pass& pass : passes) pass.finish_window(w, reference != nullptr);
     // The reference's own likelihoods are the same in every pass.
-    if (reference)
-      for (const Position& position : passes.front().positions) reference_nll_sum += position.reference_nll;
+    double reference_window_sum = 0;
+    for (const Position& position : passes.front().positions) reference_window_sum += position.reference_nll;
+    reference_nll_sum += reference_window_sum;
   }
   std::vector<Evaluation> results;
   for (Pass& pass : passes) {

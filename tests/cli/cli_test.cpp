@@ -274,6 +274,37 @@ TEST(Cli, TasksAreEvaluatedContinuedAndCompared) {
   EXPECT_EQ(lrc({"evaluate", model}).exit_code, 2) << "--data is needed";
 }
 
+TEST(Cli, SweepSetsRecipesBesideEachOtherAndContinues) {
+  const TemporaryFolder folder;
+  const std::string text = corpus(folder), out = (folder.path() / "sweep").string();
+  const std::vector<std::string> common = {
+      "--out",     out,   "--calibration", text, "--calibration-tokens", "1024", "--calibration-context", "128", "--text", text,
+      "--context", "128", "--windows",     "2",  "--progress",           "none"};
+  std::vector<std::string> arguments = {"sweep", model, "--recipes", "RTN W4A4", "LRC 10 %"};
+  arguments.insert(arguments.end(), common.begin(), common.end());
+  const Json first = json_of(arguments);
+  ASSERT_EQ(first["runs"].size(), 2u);
+  EXPECT_GT(first["runs"][0]["kl"].get<double>(), first["runs"][1]["kl"].get<double>());
+  EXPECT_LT(first["runs"][0]["bits_per_weight"].get<double>(), first["runs"][1]["bits_per_weight"].get<double>());
+  // One recipe more: the finished runs stay as they are, and each is what quantize alone makes.
+  const std::string lrc_run = first["runs"][1]["path"].get<std::string>(), before = layer_bytes(lrc_run);
+  arguments.insert(arguments.begin() + 3, "GPTQ W4A4");
+  EXPECT_EQ(json_of(arguments)["runs"].size(), 3u);
+  EXPECT_EQ(layer_bytes(lrc_run), before);
+  const std::string alone = (folder.path() / "alone").string();
+  json_of(quantize_arguments(text, alone));
+  EXPECT_EQ(layer_bytes(alone), before);
+
+  arguments.insert(arguments.begin() + 3, "GPTQ W4A4");
+  const auto twice = lrc([&] {
+    auto a = arguments;
+    a.push_back("--json");
+    return a;
+  }());
+  EXPECT_EQ(twice.exit_code, 1);
+  EXPECT_NE(twice.err.find("GPTQ W4A4"), std::string::npos) << twice.err;
+}
+
 TEST(Cli, ExportForLlamaCppIsVerified) {
   const TemporaryFolder folder;
   const std::string text = corpus(folder), run = (folder.path() / "run").string(), out = (folder.path() / "out").string();

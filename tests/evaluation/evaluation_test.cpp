@@ -105,6 +105,27 @@ TEST(Evaluate, DivergenceFromTheReference) {
   EXPECT_DOUBLE_EQ(swapped.perplexity, *result.reference_perplexity);
 }
 
+TEST(Evaluate, SeveralModelsInOnePassAreEachAsAlone) {
+  const ModelWeights weights = tiny_weights();
+  Transformer reference = on_cpu(weights), three = on_cpu(quantized(weights, {.bits = 3}, {.bits = 16}, 0)),
+              four = on_cpu(quantized(weights, {.bits = 4}, {.bits = 4}, 0));
+  const TokenWindows windows = random_windows(2, 300);
+  Progress progress;
+  Transformer* const models[] = {&three, &four};
+  const auto together = evaluate_each(models, &reference, windows, progress, {});
+  ASSERT_EQ(together.size(), 2u);
+  EXPECT_NE(together[0].nll, together[1].nll);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const Evaluation alone = evaluate(*models[i], &reference, windows, progress, {});
+    EXPECT_EQ(together[i].nll, alone.nll);
+    EXPECT_EQ(together[i].kl->mean, alone.kl->mean);
+    EXPECT_EQ(together[i].kl->p99, alone.kl->p99);
+    EXPECT_EQ(together[i].top1_agreement, alone.top1_agreement);
+    EXPECT_EQ(together[i].reference_perplexity, alone.reference_perplexity);
+    EXPECT_EQ(together[i].nll_of_each_window, alone.nll_of_each_window);
+  }
+}
+
 TEST(Evaluate, SaysWhatCannotBeEvaluated) {
   const auto problem = [](Transformer& model, Transformer* reference, const TokenWindows& windows, std::stop_token stop = {}) {
     Progress progress;
