@@ -12,6 +12,7 @@
 #include "panels/divergence_strip.h"
 #include "panels/panel_widgets.h"
 #include "panels/token_text.h"
+#include "support/failing_backend.h"
 
 namespace lrc::app::test {
 namespace {
@@ -114,6 +115,33 @@ TEST_F(ChatPanelTest, ALostDeviceFallsBackToTheCpu) {
   EXPECT_EQ(device->currentData().toString(), "cpu");
   EXPECT_FALSE(answer("chatAnswerA1").isEmpty()) << "the conversation is kept";
   EXPECT_FALSE(answer("chatAnswerB1").isEmpty());
+}
+
+TEST_F(ChatPanelTest, ADeviceLostInTheMiddleGoesOnBehindTheLastToken) {
+  auto* worker = panel->findChild<ChatWorker*>();
+  ASSERT_NE(worker, nullptr);
+  worker->setSessionMaker([](const OpenedModel& opened, const std::string& device, std::size_t context) {
+    if (device == "cpu") return make_chat(opened, device, context);
+    const auto backend = std::make_shared<lrc::test::FailingBackend>(make_cpu_backend());
+    const auto transformer = std::make_shared<Transformer>(backend, weights_of(opened));
+    backend->arm(1200);
+    return std::make_shared<ChatSession>(transformer, opened.model->tokenizer(), context);
+  });
+  workspace->setSlotB({});
+  auto* device = find<QComboBox>("chatDeviceB");
+  device->addItem("a device that fails", "vulkan:9");
+  device->setCurrentIndex(device->count() - 1);
+  QSignalSpy banner(workspace.get(), &Workspace::bannerRequested);
+  say("Once upon a time");
+  ASSERT_TRUE(wait());
+  ASSERT_EQ(banner.count(), 1) << "it failed, and only once";
+  EXPECT_EQ(device->currentData().toString(), "cpu");
+  EXPECT_FALSE(answer("chatAnswerB1").isEmpty());
+  EXPECT_EQ(answer("chatAnswerA1"), answer("chatAnswerB1")) << "nothing is said twice or left out";
+  say(" and then");
+  ASSERT_TRUE(wait());
+  EXPECT_EQ(answer("chatAnswerA2"), answer("chatAnswerB2"));
+  EXPECT_EQ(banner.count(), 1);
 }
 
 TEST_F(ChatPanelTest, PointingAtATokenShowsBothSides) {
