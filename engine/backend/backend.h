@@ -112,12 +112,27 @@ class Backend {
   // Operations. tokens ≥ 1.
   /// out (ids, width) = rows of the table.
   virtual void embed(const DeviceMatrix& table, std::span<const std::int32_t> ids, const Buffer& out) = 0;
-  /// out = x / sqrt(mean(x²) + epsilon) · gain, per token. gain (width) float32.
+  /// out = x / sqrt(mean(x²) + epsilon) · gain, per token. gain (width) float32. out may be x.
   virtual void rms_norm(const Buffer& x, const Buffer& gain, float epsilon, std::size_t tokens, std::size_t width, const Buffer& out) = 0;
+  /// out = (x − mean) / sqrt(variance + epsilon) · gain + bias, per token. gain, bias (width) float32.
+  virtual void layer_norm(const Buffer& x, const Buffer& gain, const Buffer& bias, float epsilon, std::size_t tokens, std::size_t width,
+                          const Buffer& out) = 0;
   /// x += y over `count` floats.
   virtual void add(const Buffer& x, const Buffer& y, std::size_t count) = 0;
   /// out = silu(gate) · up over `count` floats.
   virtual void silu_multiply(const Buffer& gate, const Buffer& up, std::size_t count, const Buffer& out) = 0;
+  /// x = max(x, 0) over `count` floats.
+  virtual void relu(const Buffer& x, std::size_t count) = 0;
+  /// Each row of x (tokens, width) += bias (width).
+  virtual void add_bias(const Buffer& x, const Buffer& bias, std::size_t tokens, std::size_t width) = 0;
+  /// out (tokens, count) = columns [first, first + count) of x (tokens, width).
+  virtual void take_columns(const Buffer& x, std::size_t tokens, std::size_t width, std::size_t first, std::size_t count,
+                            const Buffer& out) = 0;
+  /// out (rows, width) = the named rows of x (·, width).
+  virtual void take_rows(const Buffer& x, std::span<const std::uint32_t> rows, std::size_t width, const Buffer& out) = 0;
+  /// Row rows[i] of to (·, width) += weights[i] · row i of x. No row is named twice.
+  virtual void add_rows(const Buffer& x, std::span<const std::uint32_t> rows, std::span<const float> weights, std::size_t width,
+                        const Buffer& to) = 0;
   /// y (tokens, out) = x (tokens, in) Wᵀ. Rows of x start at `first_token`.
   virtual void multiply(const DeviceMatrix& weight, const Buffer& x, std::size_t first_token, std::size_t tokens, const Buffer& y) = 0;
   /// The one activation quantizer (quantization/activation.h). `out` is filled; its buffers are made or reused.

@@ -20,10 +20,15 @@ void BlockWalk::use(Transformer& transformer, std::size_t first_block) {
   first_block_ = first_block;
 }
 
-std::vector<BlockMoments> BlockWalk::advance(std::span<const std::array<ActivationScheme, 4>> activations, std::stop_token stop) {
+std::vector<BlockMoments> BlockWalk::advance(std::span<const SiteSchemes> activations, std::stop_token stop) {
   assert(next_ < transformer_->config().blocks);
   // A stop in the middle leaves windows at different depths; the walk is of no use after it.
   std::vector<BlockMoments> moments(activations.size());
+  for (std::size_t a = 0; a < activations.size(); ++a) {
+    assert(activations[a].size() == site_count(transformer_->config()));
+    moments[a].by_site.resize(activations[a].size());
+    moments[a].held_out_by_site.resize(activations[a].size());
+  }
   for (std::size_t w = 0; w < hidden_.size(); ++w) {
     throw_if_stopped(stop);
     SiteObserver observer;
@@ -32,7 +37,7 @@ std::vector<BlockMoments> BlockWalk::advance(std::span<const std::array<Activati
         for (std::size_t a = 0; a < activations.size(); ++a) {
           throw_if_stopped(stop);
           auto& by_site = w < calibration_windows_ ? moments[a].by_site : moments[a].held_out_by_site;
-          accumulate(by_site[std::size_t(site.kind)], x, tokens, width, activations[a][std::size_t(site.kind)]);
+          accumulate(by_site[site.index()], x, tokens, width, activations[a][site.index()]);
         }
       };
     }

@@ -1,7 +1,6 @@
 #pragma once
 // Walks a float model block by block over all windows, so that one block's weights and one site's moments are in use at a
 // time, and gathers the second moments of every site of the block.
-#include <array>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -14,9 +13,12 @@
 
 namespace lrc {
 
+/// The activation scheme of each site of a block, by Site::index().
+using SiteSchemes = std::vector<ActivationScheme>;
+
 struct BlockMoments {
-  std::array<SecondMoments, 4> by_site;           ///< by SiteKind
-  std::array<SecondMoments, 4> held_out_by_site;  ///< of the held-out windows; tokens = 0 when there are none
+  std::vector<SecondMoments> by_site;           ///< by Site::index(); an expert that saw no token has tokens = 0
+  std::vector<SecondMoments> held_out_by_site;  ///< of the held-out windows; tokens = 0 when there are none
 };
 
 /// Hidden states of all windows, advanced block by block.
@@ -30,14 +32,14 @@ class BlockWalk {
   void use(Transformer& transformer, std::size_t first_block);
 
   std::size_t next_block() const { return next_; }
-  /// Runs the next block over all windows and gathers moments for its sites (one scheme per site kind), once for each of
-  /// `activations`: runs that differ in nothing else share the forward pass.
-  std::vector<BlockMoments> advance(std::span<const std::array<ActivationScheme, 4>> activations, std::stop_token stop);
-  BlockMoments advance(const std::array<ActivationScheme, 4>& activation, std::stop_token stop) {
+  /// Runs the next block over all windows and gathers moments for its sites, once for each of `activations`: runs that differ
+  /// in nothing else share the forward pass.
+  std::vector<BlockMoments> advance(std::span<const SiteSchemes> activations, std::stop_token stop);
+  BlockMoments advance(const SiteSchemes& activation, std::stop_token stop) {
     return std::move(advance(std::span(&activation, 1), stop).front());
   }
   /// Runs it without listening: what a resumed run does with blocks that are finished.
-  void skip(std::stop_token stop) { advance(std::span<const std::array<ActivationScheme, 4>>(), stop); }
+  void skip(std::stop_token stop) { advance(std::span<const SiteSchemes>(), stop); }
 
  private:
   Transformer* transformer_;

@@ -158,7 +158,7 @@ GgufWriter base_file(const ExportSource& source, const ExportOptions& options, c
   for (auto& plan : plan_layers(source, options)) {
     writer.add(plan.tensor, plan.type, {plan.info->out_features, plan.info->in_features}, [=] {
       on_tensor(plan.tensor);
-      return layer_bytes(plan, weights->blocks[plan.info->block].linear(plan.info->role));
+      return layer_bytes(plan, weights->blocks[plan.info->block].linear(plan.info->role, plan.info->expert));
     });
   }
   add_floats(std::string(names.final_norm_name), DType::f32, {config.hidden_size},
@@ -183,7 +183,7 @@ GgufWriter adapter_file(const ExportSource& source, const ExportOptions& options
   for (const auto& plan : plan_layers(source, options)) {
     if (plan.rank == 0) continue;
     const auto checked_pair = [=]() -> const LowRankPair& {
-      const auto& pair = weights->blocks[plan.info->block].linear(plan.info->role).pair;
+      const auto& pair = weights->blocks[plan.info->block].linear(plan.info->role, plan.info->expert).pair;
       if (pair.rank() != plan.rank || pair.v.columns() != plan.rank || pair.u.rows() != plan.info->out_features ||
           pair.v.rows() != plan.info->in_features)
         throw Error(ErrorKind::bad_input, "The pair of " + plan.info->name + " does not have the rank " + std::to_string(plan.rank) +

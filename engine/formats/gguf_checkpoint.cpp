@@ -11,6 +11,9 @@
 namespace lrc {
 namespace {
 
+// More are no model's: a damaged count must not become as many names.
+constexpr std::size_t most_experts = 1024;
+
 class Metadata {
  public:
   Metadata(const GgufFile& file, std::string architecture) : file_(file), architecture_(std::move(architecture)) {}
@@ -49,6 +52,24 @@ Json rope_scaling(const Metadata& metadata) {
   return scaling;
 }
 
+/// The factors of each frequency, as files of Phi-3 with a long context bring them: two tensors beside the weights.
+void add_longrope(Json& config, const Metadata& metadata, const GgufFile& file) {
+  const auto* slow = file.find("rope_factors_long.weight");
+  const auto* fast = file.find("rope_factors_short.weight");
+  if (!slow || !fast) return;
+  const auto numbers = [&](const GgufTensor& tensor) {
+    if (tensor.dtype != DType::f32 || tensor.shape.size() != 1)
+      throw Error(ErrorKind::bad_file, file.path().string() + ": the tensor " + in_quotes(tensor.name) + " is no list of float32 numbers.");
+    std::vector<float> values(tensor.shape[0]);
+    to_float(tensor.dtype, tensor.bytes.data(), values.size(), values.data());
+    return values;
+  };
+  Json scaling = {{"rope_type", "longrope"}, {"long_factor", numbers(*slow)}, {"short_factor", numbers(*fast)}};
+  metadata.copy_integer(scaling, "original_max_position_embeddings", "rope.scaling.original_context_length");
+  metadata.copy_number(scaling, "attention_factor", "rope.scaling.attn_factor");
+  config["rope_scaling"] = std::move(scaling);
+}
+
 void add_token_ids(Json& config, const GgufFile& file) {
   const auto id = [&](const char* key) -> std::optional<std::int64_t> {
     const auto value = file.integer(key);
@@ -80,13 +101,18 @@ Json make_config(const GgufFile& file, const std::string& architecture) {
     config["num_key_value_heads"] = config["num_attention_heads"];
   const auto rotary = metadata.integer("rope.dimension_count");
   const auto head_dim = metadata.integer("attention.key_length");
-  if (head_dim || rotary) config["head_dim"] = head_dim ? *head_dim : *rotary;
+  const auto hidden = metadata.integer("embedding_length"), heads = metadata.integer("attention.head_count");
+  if (head_dim || rotary)
+    config["head_dim"] = head_dim ? *head_dim : *rotary;
+  else if (hidden && heads && *heads > 0 && *hidden > 0 && *hidden % *heads == 0)
+    config["head_dim"] = *hidden / *heads;
   if (head_dim && rotary && *head_dim > 0 && *head_dim != *rotary) config["partial_rotary_factor"] = double(*rotary) / double(*head_dim);
   metadata.copy_integer(config, "max_position_embeddings", "context_length");
   metadata.copy_number(config, "rms_norm_eps", "attention.layer_norm_rms_epsilon");
   metadata.copy_number(config, "layer_norm_eps", "attention.layer_norm_epsilon");
   config["rope_theta"] = metadata.number("rope.freq_base").value_or(10000.0);
   config["rope_scaling"] = rope_scaling(metadata);
+  add_longrope(config, metadata, file);
   if (metadata.integer("attention.sliding_window").value_or(0) > 0)
     metadata.copy_integer(config, "sliding_window", "attention.sliding_window");
   if (experts.value_or(0) > 0) {
@@ -167,8 +193,16 @@ class GgufCheckpoint final : public Checkpoint {
     config_ = make_config(file_, *architecture);
     for (const auto& tensor : file_.tensors()) {
       const auto stored = valid_utf8(tensor.name);
+      if (tensor.shape.size() == 3 && tensor.shape[0] <= most_experts && expert_name(stored, 0)) {
+        for (std::size_t e = 0; e < tensor.shape[0]; ++e) {
+          tensors_.push_back(
+              {*expert_name(stored, e), tensor.dtype, {tensor.shape[1], tensor.shape[2]}, path_.filename().string(), stored});
+          stored_[tensors_.back().name] = {&tensor, 0, e * tensor.shape[1]};
+        }
+        continue;
+      }
       tensors_.push_back({huggingface_name(stored, *architecture), tensor.dtype, tensor.shape, path_.filename().string(), stored});
-      stored_[tensors_.back().name] = {&tensor, head_size(tensor, *architecture)};
+      stored_[tensors_.back().name] = {&tensor, head_size(tensor, *architecture), 0};
     }
     tokenizer_.gguf = read_vocabulary(file_);
     if (const auto text = file_.text("tokenizer.chat_template")) tokenizer_.chat_template = *text;
@@ -178,10 +212,10 @@ class GgufCheckpoint final : public Checkpoint {
 
   void read_rows(const TensorInfo& tensor, std::size_t first, std::size_t count, float* destination) const override {
     check_rows(tensor, first, count);
-    const auto& [stored, head] = stored_.at(tensor.name);
+    const auto& [stored, head, above] = stored_.at(tensor.name);
     const std::size_t columns = tensor.columns(), row_bytes = columns / block_elements(tensor.dtype) * block_bytes(tensor.dtype);
     if (head == 0) {
-      to_float(tensor.dtype, stored->bytes.data() + first * row_bytes, count * columns, destination);
+      to_float(tensor.dtype, stored->bytes.data() + (above + first) * row_bytes, count * columns, destination);
     } else if (tensor.shape.size() == 1) {
       std::vector<float> values(columns);
       to_float(tensor.dtype, stored->bytes.data(), columns, values.data());
@@ -209,7 +243,8 @@ class GgufCheckpoint final : public Checkpoint {
 
   struct Stored {
     const GgufTensor* tensor;
-    std::size_t head;
+    std::size_t head;       ///< rows of one head where they are permuted, else 0
+    std::size_t first_row;  ///< of this expert in a merged tensor, else 0
   };
   GgufFile file_;
   std::map<std::string, Stored, std::less<>> stored_;

@@ -35,6 +35,19 @@ std::string_view counterpart(std::string_view module, std::string_view architect
   return {};
 }
 
+constexpr Pair expert_modules[] = {{"ffn_gate", "w1"}, {"ffn_down", "w2"}, {"ffn_up", "w3"}};
+
+/// "ffn_gate.5" → "block_sparse_moe.experts.5.w1"; empty for other modules.
+std::string separate_expert(std::string_view module) {
+  const std::size_t dot = module.find('.');
+  if (dot == std::string_view::npos || dot + 1 == module.size()) return {};
+  const auto number = module.substr(dot + 1);
+  if (number.find_first_not_of("0123456789") != std::string_view::npos) return {};
+  for (const auto& entry : expert_modules)
+    if (entry.first == module.substr(0, dot)) return "block_sparse_moe.experts." + std::string(number) + "." + std::string(entry.second);
+  return {};
+}
+
 /// Splits "PREFIXnumber.module.suffix"; the suffix is "weight" or "bias".
 struct Parts {
   std::string_view block, module, suffix;
@@ -73,11 +86,22 @@ std::optional<std::string> translate(std::string_view name, std::string_view arc
 }  // namespace
 
 std::string huggingface_name(std::string_view gguf_name, std::string_view architecture) {
+  if (const auto parts = split(gguf_name, gguf_blocks); parts && !parts->block.empty())
+    if (const auto module = separate_expert(parts->module); !module.empty())
+      return std::string(huggingface_blocks) + std::string(parts->block) + "." + module + "." + std::string(parts->suffix);
   return translate(gguf_name, architecture, gguf_blocks, huggingface_blocks, &Pair::first, &Pair::second).value_or(std::string(gguf_name));
 }
 
 std::optional<std::string> gguf_name(std::string_view huggingface_name, std::string_view architecture) {
   return translate(huggingface_name, architecture, huggingface_blocks, gguf_blocks, &Pair::second, &Pair::first);
+}
+
+std::optional<std::string> expert_name(std::string_view gguf_name, std::size_t expert) {
+  const auto parts = split(gguf_name, gguf_blocks);
+  if (!parts || parts->block.empty() || !parts->module.ends_with("_exps") || parts->suffix != "weight") return std::nullopt;
+  const auto module = separate_expert(std::string(parts->module.substr(0, parts->module.size() - 5)) + "." + std::to_string(expert));
+  if (module.empty()) return std::nullopt;
+  return std::string(huggingface_blocks) + std::string(parts->block) + "." + module + ".weight";
 }
 
 bool has_permuted_rows(std::string_view gguf_name, std::string_view architecture) {

@@ -22,14 +22,20 @@ class Model {
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   const ModelConfig& config() const { return config_; }
   const Architecture& architecture() const { return *architecture_; }
-  const std::vector<LayerInfo>& layers() const { return layers_; }  ///< block by block, q k v o gate up down
+  /// Block by block in the architecture's order: q k v o gate up down, or what the family has instead. The router of a
+  /// mixture of experts is among them, though it is never quantized.
+  const std::vector<LayerInfo>& layers() const { return layers_; }
   const LayerInfo* find_layer(std::string_view name) const;
   std::size_t parameters() const;         ///< all tensors
   std::size_t linear_parameters() const;  ///< of layers()
-  std::string display_name() const;       ///< the file's name without its ending, or the folder's
+  /// Of the tables, norms and biases that the forward pass uses beside layers().
+  std::size_t other_parameters() const;
+  std::string display_name() const;  ///< the file's name without its ending, or the folder's
 
   /// The weight of a layer (out, in), float32.
   MatrixF layer_weight(const LayerInfo& layer) const;
+  /// Its bias (out); empty when it has none.
+  std::vector<float> layer_bias(const LayerInfo& layer) const;
 
   /// Made at first use. Throws Error(unsupported) when the tokenizer is one that this program lacks.
   std::shared_ptr<const Tokenizer> tokenizer() const;

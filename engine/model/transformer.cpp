@@ -1,14 +1,16 @@
 #include "model/transformer.h"
 
 #include <algorithm>
-#include <array>
 #include <cassert>
 #include <initializer_list>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "base/error.h"
+#include "model/device_weights.h"
+#include "model/expert_routing.h"
 
 namespace lrc {
 namespace {
@@ -18,50 +20,23 @@ constexpr std::size_t chunk_tokens = 512;
 // The head is as wide as the vocabulary: logits are made a few rows at a time.
 constexpr std::size_t chunk_logit_rows = 64;
 
-struct DeviceLinear {
-  std::size_t out_features = 0, in_features = 0;
-  std::unique_ptr<DeviceMatrix> matrix;  // either this
-  std::unique_ptr<DeviceQuantizedMatrix> quantized;
-  std::unique_ptr<DevicePair> pair;  // beside `quantized`; none at rank 0
-  ActivationScheme activation;
-};
-
-struct DeviceBlock {
-  Buffer attention_norm, mlp_norm;
-  std::array<DeviceLinear, 7> linears;
-  const DeviceLinear& linear(Role role) const { return linears[std::size_t(role)]; }
-};
-
-/// A device buffer that grows to what is asked for and is used again.
-class Scratch {
- public:
-  const Buffer& of(Backend& backend, std::size_t floats) {
-    const std::size_t bytes = floats * sizeof(float);
-    if (!buffer_ || buffer_->bytes() < bytes) {
-      buffer_.reset();
-      buffer_ = backend.allocate(bytes);
-    }
-    return buffer_;
-  }
-
- private:
-  Buffer buffer_;
-};
-
 }  // namespace
 
 struct Transformer::Parts {
   std::shared_ptr<Backend> backend;
   ModelConfig config;
-  RopeTable rope;
-  AttentionShape attention;
-  std::unique_ptr<DeviceMatrix> embedding, head;  // head: none when tied
-  Buffer final_norm;
+  std::optional<RopeTable> rope;                             // none with learned positions
+  std::size_t rope_length = 0;                               // that it was made for, where that matters
+  std::unique_ptr<DeviceMatrix> embedding, positions, head;  // positions: none when rotary; head: none when tied
+  std::size_t position_offset = 0;
+  DeviceNorm final_norm;
+  Buffer head_bias;
   std::unique_ptr<DeviceHadamard> down_hadamard;
   std::vector<DeviceBlock> blocks;
   std::size_t weight_bytes = 0;
 
-  Scratch chunk, normed, query, key, value, attended, projected, gate, up, head_rows, head_normed, logit_rows;
+  Scratch chunk, placed, normed, query, key, value, fused, attended, projected, gate, up, routed, expert_in, expert_out;
+  Scratch head_rows, head_normed, logit_rows;
   DeviceActivation activation;
   Buffer last_hidden;  // of the last forward(), before the final norm
   std::size_t last_tokens = 0;
@@ -69,43 +44,6 @@ struct Transformer::Parts {
 
   std::size_t query_width() const { return config.heads * config.head_dim; }
   std::size_t key_width() const { return config.kv_heads * config.head_dim; }
-
-  Buffer upload_vector(const std::vector<float>& values) {
-    Buffer buffer = backend->allocate(values.size() * sizeof(float));
-    backend->upload(buffer, 0, std::as_bytes(std::span(values)));
-    weight_bytes += buffer->bytes();
-    return buffer;
-  }
-
-  DeviceLinear upload_linear(const LinearWeights& linear) {
-    DeviceLinear result;
-    result.out_features = linear.info.out_features;
-    result.in_features = linear.info.in_features;
-    if (linear.quantized) {
-      if (linear.quantized->out_features != result.out_features || linear.quantized->in_features != result.in_features) {
-        throw Error(ErrorKind::bad_input, "The quantized weight of " + linear.info.name + " does not have the shape of that layer.");
-      }
-      result.quantized = backend->upload_quantized(*linear.quantized);
-      result.activation = linear.activation;
-      weight_bytes += result.quantized->bytes;
-      if (!linear.pair.empty()) {
-        if (linear.pair.u.rows() != result.out_features || linear.pair.v.rows() != result.in_features ||
-            linear.pair.v.columns() != linear.pair.rank()) {
-          throw Error(ErrorKind::bad_input, "The low-rank pair of " + linear.info.name + " does not have the shape of that layer.");
-        }
-        result.pair = backend->upload_pair(linear.pair);
-        weight_bytes += result.pair->bytes;
-      }
-    } else {
-      if (linear.weight.rows() != result.out_features || linear.weight.columns() != result.in_features) {
-        throw Error(ErrorKind::bad_input, "There is no weight for " + linear.info.name + " of " + std::to_string(result.out_features) +
-                                              " x " + std::to_string(result.in_features) + ".");
-      }
-      result.matrix = backend->upload_matrix(linear.weight);
-      weight_bytes += result.matrix->bytes;
-    }
-    return result;
-  }
 
   void observe(const SiteObserver& observer, const Site& site, const Buffer& x, std::size_t tokens, std::size_t width) {
     if (const float* host = backend->host_view(x)) {
@@ -118,11 +56,10 @@ struct Transformer::Parts {
   }
 
   /// The one place where linear layers read their input x (tokens, width): online rotation, listening, quantization (once for
-  /// all layers of the site), then each layer's product and its pair, which takes the unquantized input.
+  /// all layers of the site), then each layer's product, its pair, which takes the unquantized input, and its bias.
   void run_site(const Site& site, const Buffer& x, std::size_t tokens, const BranchControl& branch, const SiteObserver& observer,
-                std::initializer_list<std::pair<Role, Buffer>> outputs) {
-    const DeviceBlock& block = blocks[site.block];
-    const std::size_t width = block.linear(outputs.begin()->first).in_features;
+                std::initializer_list<std::pair<const DeviceLinear*, Buffer>> outputs) {
+    const std::size_t width = outputs.begin()->first->in_features;
     const bool mlp = site.kind == SiteKind::mlp_input || site.kind == SiteKind::mlp_hidden;
     const std::vector<bool>& muted = mlp ? branch.muted_mlp : branch.muted_attention;
     const bool bypass = branch.bypass || (site.block < muted.size() && muted[site.block]);
@@ -131,22 +68,131 @@ struct Transformer::Parts {
     if (observer) observe(observer, site, x, tokens, width);
 
     std::optional<ActivationScheme> quantized_by;
-    for (const auto& [role, y] : outputs) {
-      const DeviceLinear& linear = block.linear(role);
+    for (const auto& [layer, y] : outputs) {
+      const DeviceLinear& linear = *layer;
       if (linear.matrix) {
         backend->multiply(*linear.matrix, x, 0, tokens, y);
-        continue;
-      }
-      if (linear.activation.off()) {
-        backend->multiply_quantized_float(*linear.quantized, x, tokens, y);
       } else {
-        if (quantized_by != linear.activation) backend->quantize(x, tokens, width, linear.activation, activation);
-        quantized_by = linear.activation;
-        backend->multiply_quantized(*linear.quantized, activation, y);
+        if (linear.activation.off()) {
+          backend->multiply_quantized_float(*linear.quantized, x, tokens, y);
+        } else {
+          if (quantized_by != linear.activation) backend->quantize(x, tokens, width, linear.activation, activation);
+          quantized_by = linear.activation;
+          backend->multiply_quantized(*linear.quantized, activation, y);
+        }
+        if (linear.pair && !bypass && branch.components > 0) {
+          backend->add_low_rank(*linear.pair, x, tokens, y, std::min(branch.components, linear.pair->rank));
+        }
       }
-      if (linear.pair && !bypass && branch.components > 0) {
-        backend->add_low_rank(*linear.pair, x, tokens, y, std::min(branch.components, linear.pair->rank));
-      }
+      if (linear.bias) backend->add_bias(y, linear.bias, tokens, linear.out_features);
+    }
+  }
+
+  void normalise(const DeviceNorm& norm, const Buffer& x, std::size_t tokens, const Buffer& out) {
+    const std::size_t hidden = config.hidden_size;
+    if (config.norm == NormKind::layer)
+      backend->layer_norm(x, norm.gain, norm.bias, config.norm_epsilon, tokens, hidden, out);
+    else
+      backend->rms_norm(x, norm.gain, config.norm_epsilon, tokens, hidden, out);
+  }
+
+  /// Frequencies for sequences of that length.
+  void prepare_rope(std::size_t length) {
+    if (!rope || rope_length == length || !rope_depends_on_length(config)) return;
+    rope = make_rope(config, length);
+    rope_length = length;
+  }
+
+  /// The embedding of ids at positions from `first_position`.
+  void embed(std::span<const std::int32_t> ids, std::size_t first_position, const Buffer& out) {
+    backend->embed(*embedding, ids, out);
+    if (!positions) return;
+    const std::size_t first_row = first_position + position_offset;
+    if (first_row + ids.size() > positions->out_features) {
+      throw Error(ErrorKind::bad_input, "Position " + std::to_string(first_position + ids.size() - 1) + " is beyond the " +
+                                            std::to_string(positions->out_features - position_offset) +
+                                            " that this model has learned; give a shorter text.");
+    }
+    std::vector<std::int32_t> rows(ids.size());
+    std::iota(rows.begin(), rows.end(), std::int32_t(first_row));
+    const Buffer& place = placed.of(*backend, ids.size() * config.hidden_size);
+    backend->embed(*positions, rows, place);
+    backend->add(out, place, ids.size() * config.hidden_size);
+  }
+
+  /// Fills q, k and v from the normed input: by three layers, or by one whose columns are then taken apart.
+  void run_attention_input(std::size_t b, const Buffer& norm, std::size_t tokens, const BranchControl& branch, const SiteObserver& observer,
+                           const Buffer& q, const Buffer& k, const Buffer& v) {
+    const DeviceBlock& block = blocks[b];
+    const Site site{b, SiteKind::attention_input};
+    if (const DeviceLinear* all = block.find(Role::qkv_proj)) {
+      const Buffer& together = fused.of(*backend, tokens * all->out_features);
+      run_site(site, norm, tokens, branch, observer, {{all, together}});
+      backend->take_columns(together, tokens, all->out_features, 0, query_width(), q);
+      backend->take_columns(together, tokens, all->out_features, query_width(), key_width(), k);
+      backend->take_columns(together, tokens, all->out_features, query_width() + key_width(), key_width(), v);
+    } else {
+      run_site(site, norm, tokens, branch, observer,
+               {{&block.linear(Role::q_proj), q}, {&block.linear(Role::k_proj), k}, {&block.linear(Role::v_proj), v}});
+    }
+    const auto norm_heads = [&](const Buffer& heads, const Buffer& gain, std::size_t count) {
+      if (gain) backend->rms_norm(heads, gain, config.norm_epsilon, tokens * count, config.head_dim, heads);
+    };
+    norm_heads(q, block.query_norm, config.heads);
+    norm_heads(k, block.key_norm, config.kv_heads);
+  }
+
+  /// down(silu(gate x) · up x), or fc2(relu(fc1 x)).
+  void run_feed_forward(std::size_t b, const Buffer& norm, std::size_t tokens, const BranchControl& branch, const SiteObserver& observer,
+                        const Buffer& sum) {
+    Backend& device = *backend;
+    const DeviceBlock& block = blocks[b];
+    const Site input{b, SiteKind::mlp_input}, hidden{b, SiteKind::mlp_hidden};
+    const std::size_t count = tokens * config.feed_forward;
+    const Buffer& wide = gate.of(device, count);
+    if (const DeviceLinear* first = block.find(Role::fc1)) {
+      run_site(input, norm, tokens, branch, observer, {{first, wide}});
+      device.relu(wide, count);
+      run_site(hidden, wide, tokens, branch, observer, {{&block.linear(Role::fc2), sum}});
+      return;
+    }
+    const Buffer& wide_up = up.of(device, count);
+    if (const DeviceLinear* both = block.find(Role::gate_up_proj)) {
+      const Buffer& together = fused.of(device, tokens * both->out_features);
+      run_site(input, norm, tokens, branch, observer, {{both, together}});
+      device.take_columns(together, tokens, both->out_features, 0, config.feed_forward, wide);
+      device.take_columns(together, tokens, both->out_features, config.feed_forward, config.feed_forward, wide_up);
+    } else {
+      run_site(input, norm, tokens, branch, observer, {{&block.linear(Role::gate_proj), wide}, {&block.linear(Role::up_proj), wide_up}});
+    }
+    device.silu_multiply(wide, wide_up, count, wide);
+    run_site(hidden, wide, tokens, branch, observer, {{&block.linear(Role::down_proj), sum}});
+  }
+
+  /// Adds to x what the experts of each token say, weighted by the router; the router always works in float.
+  void add_experts(std::size_t b, const Buffer& norm, std::size_t tokens, const BranchControl& branch, const SiteObserver& observer,
+                   const Buffer& x) {
+    Backend& device = *backend;
+    const DeviceBlock& block = blocks[b];
+    const std::size_t experts = block.experts.size(), hidden = config.hidden_size;
+    const Buffer& choice = routed.of(device, tokens * experts);
+    run_site({b, SiteKind::mlp_input}, norm, tokens, branch, observer, {{&block.linear(Role::router), choice}});
+    std::vector<float> logits(tokens * experts);
+    device.download(choice, 0, std::as_writable_bytes(std::span(logits)));
+    const auto shares = route(logits.data(), tokens, experts, config.experts_per_token, b);
+    for (std::size_t e = 0; e < experts; ++e) {
+      const std::size_t rows = shares[e].rows.size(), count = rows * config.feed_forward;
+      if (rows == 0) continue;
+      const DeviceExpert& expert = block.experts[e];
+      const Buffer& in = expert_in.of(device, rows * hidden);
+      const Buffer& out = expert_out.of(device, rows * hidden);
+      const Buffer& wide = gate.of(device, count);
+      const Buffer& wide_up = up.of(device, count);
+      device.take_rows(norm, shares[e].rows, hidden, in);
+      run_site({b, SiteKind::mlp_input, e}, in, rows, branch, observer, {{&expert.gate, wide}, {&expert.up, wide_up}});
+      device.silu_multiply(wide, wide_up, count, wide);
+      run_site({b, SiteKind::mlp_hidden, e}, wide, rows, branch, observer, {{&expert.down, out}});
+      device.add_rows(out, shares[e].rows, shares[e].weights, hidden, x);
     }
   }
 
@@ -164,26 +210,42 @@ struct Transformer::Parts {
     const Buffer& mixed = attended.of(device, tokens * query_width());
     const Buffer& sum = projected.of(device, tokens * hidden);
 
-    device.rms_norm(x, block.attention_norm, config.norm_epsilon, tokens, hidden, norm);
-    run_site({b, SiteKind::attention_input}, norm, tokens, branch, observer, {{Role::q_proj, q}, {Role::k_proj, k}, {Role::v_proj, v}});
-    device.rope(q, tokens, config.heads, config.head_dim, first_position, rope);
-    device.rope(k, tokens, config.kv_heads, config.head_dim, first_position, rope);
+    normalise(block.attention_norm, x, tokens, norm);
+    run_attention_input(b, norm, tokens, branch, observer, q, k, v);
+    if (rope) {
+      device.rope(q, tokens, config.heads, config.head_dim, first_position, *rope);
+      device.rope(k, tokens, config.kv_heads, config.head_dim, first_position, *rope);
+    }
     if (cache) {
       const std::size_t row_bytes = key_width() * sizeof(float);
       device.copy(k, 0, cache->keys[b], first_position * row_bytes, tokens * row_bytes);
       device.copy(v, 0, cache->values[b], first_position * row_bytes, tokens * row_bytes);
     }
-    device.attention(q, cache ? cache->keys[b] : k, cache ? cache->values[b] : v, first_position, tokens, attention, mixed);
-    run_site({b, SiteKind::attention_output}, mixed, tokens, branch, observer, {{Role::o_proj, sum}});
+    const AttentionShape shape{config.heads, config.kv_heads, config.head_dim, block.window};
+    device.attention(q, cache ? cache->keys[b] : k, cache ? cache->values[b] : v, first_position, tokens, shape, mixed);
+    run_site({b, SiteKind::attention_output}, mixed, tokens, branch, observer, {{&block.linear(Role::o_proj), sum}});
     device.add(x, sum, tokens * hidden);
 
-    const Buffer& wide = gate.of(device, tokens * config.feed_forward);
-    const Buffer& wide_up = up.of(device, tokens * config.feed_forward);
-    device.rms_norm(x, block.mlp_norm, config.norm_epsilon, tokens, hidden, norm);
-    run_site({b, SiteKind::mlp_input}, norm, tokens, branch, observer, {{Role::gate_proj, wide}, {Role::up_proj, wide_up}});
-    device.silu_multiply(wide, wide_up, tokens * config.feed_forward, wide);
-    run_site({b, SiteKind::mlp_hidden}, wide, tokens, branch, observer, {{Role::down_proj, sum}});
+    normalise(block.mlp_norm, x, tokens, norm);
+    if (!block.experts.empty()) {
+      add_experts(b, norm, tokens, branch, observer, x);
+      return;
+    }
+    run_feed_forward(b, norm, tokens, branch, observer, sum);
     device.add(x, sum, tokens * hidden);
+  }
+
+  /// ids through all blocks in pieces, appended to the cache and left in last_hidden.
+  void run_ids(std::span<const std::int32_t> ids, KvCache& cache, const BranchControl& branch, const SiteObserver& observer) {
+    const std::size_t hidden = config.hidden_size, row_bytes = hidden * sizeof(float);
+    for (std::size_t first = 0; first < ids.size(); first += chunk_tokens) {
+      const std::size_t tokens = std::min(chunk_tokens, ids.size() - first);
+      const Buffer& x = chunk.of(*backend, tokens * hidden);
+      embed(ids.subspan(first, tokens), cache.length, x);
+      for (std::size_t b = 0; b < blocks.size(); ++b) run_block(b, x, tokens, cache.length, &cache, branch, observer);
+      backend->copy(x, 0, last_hidden, first * row_bytes, tokens * row_bytes);
+      cache.length += tokens;
+    }
   }
 
   void check_ids(std::span<const std::int32_t> ids) const {
@@ -200,29 +262,21 @@ Transformer::Transformer(std::shared_ptr<Backend> backend, const ModelWeights& w
   Parts& parts = *parts_;
   parts.backend = std::move(backend);
   parts.config = weights.config;
-  const ModelConfig& config = parts.config;
-  parts.rope = make_rope(config);
-  parts.attention = {config.heads, config.kv_heads, config.head_dim, config.sliding_window};
-  parts.embedding = parts.backend->upload_matrix(weights.embedding);
-  parts.weight_bytes += parts.embedding->bytes;
-  if (!weights.head.empty()) {
-    // Every token reads the whole head: beside 4-bit layers a float32 one would take most of the time. A run stores float16.
-    const bool any_quantized = std::ranges::any_of(weights.blocks, [](const BlockWeights& block) {
-      return std::ranges::any_of(block.linears, [](const LinearWeights& linear) { return linear.quantized != nullptr; });
-    });
-    parts.head = parts.backend->upload_matrix(weights.head, any_quantized ? MatrixStorage::f16 : MatrixStorage::f32);
-    parts.weight_bytes += parts.head->bytes;
-  }
-  parts.final_norm = parts.upload_vector(weights.final_norm);
+  if (weights.positions.empty()) parts.rope = make_rope(parts.config);
+  Uploader uploader(*parts.backend);
+  parts.embedding = uploader.matrix(weights.embedding);
+  parts.positions = uploader.matrix(weights.positions);
+  parts.position_offset = weights.position_offset;
+  // Every token reads the whole head: beside 4-bit layers a float32 one would take most of the time. A run stores float16.
+  const bool any_quantized = std::ranges::any_of(weights.blocks, [](const BlockWeights& block) {
+    return std::ranges::any_of(block.linears, [](const LinearWeights& linear) { return linear.quantized != nullptr; });
+  });
+  parts.head = uploader.matrix(weights.head, any_quantized ? MatrixStorage::f16 : MatrixStorage::f32);
+  parts.head_bias = uploader.vector(weights.head_bias);
+  parts.final_norm = {uploader.vector(weights.final_norm), uploader.vector(weights.final_norm_bias)};
   if (weights.down_hadamard) parts.down_hadamard = parts.backend->upload_hadamard(*weights.down_hadamard);
-  parts.blocks.resize(weights.blocks.size());
-  for (std::size_t b = 0; b < weights.blocks.size(); ++b) {
-    const BlockWeights& from = weights.blocks[b];
-    DeviceBlock& block = parts.blocks[b];
-    block.attention_norm = parts.upload_vector(from.attention_norm);
-    block.mlp_norm = parts.upload_vector(from.mlp_norm);
-    for (const Role role : all_roles()) block.linears[std::size_t(role)] = parts.upload_linear(from.linear(role));
-  }
+  for (const BlockWeights& block : weights.blocks) parts.blocks.push_back(uploader.block(block));
+  parts.weight_bytes = uploader.bytes();
 }
 
 Transformer::~Transformer() = default;
@@ -251,6 +305,8 @@ void Transformer::grow_cache(KvCache& cache, std::size_t capacity) {
     parts_->backend->copy(cache.values[b], 0, larger.values[b], 0, bytes);
   }
   larger.length = cache.length;
+  larger.ids = std::move(cache.ids);
+  larger.long_rope = cache.long_rope;
   cache = std::move(larger);
 }
 
@@ -263,21 +319,27 @@ void Transformer::forward(std::span<const std::int32_t> ids, KvCache& cache, con
                                           std::to_string(ids.size()) + " more were given, and there is room for " +
                                           std::to_string(cache.capacity) + ".");
   }
-  Backend& device = *parts.backend;
-  const std::size_t hidden = parts.config.hidden_size, row_bytes = hidden * sizeof(float);
+  const std::size_t length = cache.length + ids.size();
   parts.last_tokens = 0;
-  if (!parts.last_hidden || parts.last_hidden->bytes() < ids.size() * row_bytes) {
+  const auto make_room = [&](std::size_t rows) {
+    const std::size_t bytes = rows * parts.config.hidden_size * sizeof(float);
+    if (parts.last_hidden && parts.last_hidden->bytes() >= bytes) return;
     parts.last_hidden.reset();
-    parts.last_hidden = device.allocate(ids.size() * row_bytes);
+    parts.last_hidden = parts.backend->allocate(bytes);
+  };
+  parts.prepare_rope(length);
+  cache.ids.resize(cache.length);
+  const bool is_long = rope_is_long(parts.config, length);
+  if (cache.length > 0 && is_long != cache.long_rope) {
+    // The keys were made under the other set of frequencies.
+    make_room(cache.length);
+    cache.length = 0;
+    parts.run_ids(cache.ids, cache, branch, {});
   }
-  for (std::size_t first = 0; first < ids.size(); first += chunk_tokens) {
-    const std::size_t tokens = std::min(chunk_tokens, ids.size() - first);
-    const Buffer& x = parts.chunk.of(device, tokens * hidden);
-    device.embed(*parts.embedding, ids.subspan(first, tokens), x);
-    for (std::size_t b = 0; b < parts.blocks.size(); ++b) parts.run_block(b, x, tokens, cache.length, &cache, branch, observer);
-    device.copy(x, 0, parts.last_hidden, first * row_bytes, tokens * row_bytes);
-    cache.length += tokens;
-  }
+  cache.long_rope = is_long;
+  make_room(ids.size());
+  parts.run_ids(ids, cache, branch, observer);
+  cache.ids.insert(cache.ids.end(), ids.begin(), ids.end());
   parts.last_tokens = ids.size();
 }
 
@@ -290,11 +352,12 @@ Buffer Transformer::embed(std::span<const std::int32_t> ids) {
   Parts& parts = *parts_;
   parts.check_ids(ids);
   Buffer hidden = parts.backend->allocate(ids.size() * parts.config.hidden_size * sizeof(float));
-  parts.backend->embed(*parts.embedding, ids, hidden);
+  parts.embed(ids, 0, hidden);
   return hidden;
 }
 
 void Transformer::run_block(std::size_t block, const Buffer& hidden, std::size_t tokens, const SiteObserver& observer) {
+  parts_->prepare_rope(tokens);
   parts_->run_block(block, hidden, tokens, 0, nullptr, {}, observer);
 }
 
@@ -310,8 +373,9 @@ MatrixF Transformer::logits_of(const Buffer& hidden, std::size_t first, std::siz
     const Buffer& norm = parts.head_normed.of(device, rows * width);
     const Buffer& y = parts.logit_rows.of(device, rows * vocabulary);
     device.copy(hidden, (first + row) * row_bytes, x, 0, rows * row_bytes);
-    device.rms_norm(x, parts.final_norm, parts.config.norm_epsilon, rows, width, norm);
+    parts.normalise(parts.final_norm, x, rows, norm);
     device.multiply(head, norm, 0, rows, y);
+    if (parts.head_bias) device.add_bias(y, parts.head_bias, rows, vocabulary);
     device.download(y, 0, std::as_writable_bytes(std::span(result.row(row), rows * vocabulary)));
   }
   return result;

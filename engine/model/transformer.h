@@ -12,8 +12,11 @@ namespace lrc {
 /// Keys and values of one sequence, (context, kv_heads · head_dim) float32 per block.
 struct KvCache {
   std::vector<Buffer> keys, values;
-  std::size_t length = 0;  ///< positions filled
+  std::size_t length = 0;  ///< positions filled; may be set back to keep a beginning
   std::size_t capacity = 0;
+  // For models whose rotary frequencies change at a certain length: what the keys were made from.
+  std::vector<std::int32_t> ids;
+  bool long_rope = false;
 };
 
 /// Sees the input of each site (after online rotations, before quantization): x (tokens, width) on the host.

@@ -1,52 +1,84 @@
 #include "model/weights.h"
 
+#include <algorithm>
 #include <cassert>
+#include <utility>
 
-#include "base/error.h"
 #include "base/parallel.h"
 
 namespace lrc {
 namespace {
 
 std::string weight_name(std::string_view module) { return std::string(module) + ".weight"; }
+std::string bias_name(std::string_view module) { return std::string(module) + ".bias"; }
 
-HadamardOrder hadamard_for(std::size_t width, const std::string& what) {
-  auto order = find_hadamard(width);
-  if (!order) {
-    throw Error(ErrorKind::unsupported, "There is no Hadamard matrix of order " + std::to_string(width) + " for the rotation of the " +
-                                            what + "; choose a recipe without that rotation.");
+std::vector<float> norm_bias(const Model& model, std::string_view module) {
+  return model.architecture().norm == NormKind::layer ? model.checkpoint().read_vector(bias_name(module)) : std::vector<float>();
+}
+
+/// All of a block but the weights of its layers.
+BlockWeights load_block_frame(const Model& model, std::size_t block) {
+  const Checkpoint& checkpoint = model.checkpoint();
+  const Architecture& architecture = model.architecture();
+  BlockWeights weights;
+  weights.attention_norm = checkpoint.read_vector(weight_name(architecture.attention_norm_name(block)));
+  weights.mlp_norm = checkpoint.read_vector(weight_name(architecture.mlp_norm_name(block)));
+  weights.attention_norm_bias = norm_bias(model, architecture.attention_norm_name(block));
+  weights.mlp_norm_bias = norm_bias(model, architecture.mlp_norm_name(block));
+  if (architecture.query_key_norm) {
+    weights.query_norm = checkpoint.read_vector(weight_name(architecture.query_norm_name(block)));
+    weights.key_norm = checkpoint.read_vector(weight_name(architecture.key_norm_name(block)));
   }
-  return *std::move(order);
+  weights.window = model.config().window_of(block);
+  return weights;
 }
 
-/// Layers that a run brings quantized have no float weight here; they were rotated before they were solved.
-template <typename Change>
-void change(LinearWeights& layer, const Change& apply) {
-  if (!layer.weight.empty()) apply(layer.weight);
-}
-
-void fold_norms(ModelWeights& weights) {
-  // The final norm moves into the head alone, so that a tied head must become a matrix of its own first.
-  if (weights.head.empty()) weights.head = weights.embedding;
-  weights.config.tied_embeddings = false;
-  fold_gain(weights.final_norm, weights.head);
-  weights.final_norm.assign(weights.final_norm.size(), 1.0f);
-  parallel_for(weights.blocks.size(), 1, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t b = begin; b < end; ++b) {
-      BlockWeights& block = weights.blocks[b];
-      for (const Role role : {Role::q_proj, Role::k_proj, Role::v_proj}) {
-        change(block.linear(role), [&](MatrixF& weight) { fold_gain(block.attention_norm, weight); });
-      }
-      for (const Role role : {Role::gate_proj, Role::up_proj}) {
-        change(block.linear(role), [&](MatrixF& weight) { fold_gain(block.mlp_norm, weight); });
-      }
-      block.attention_norm.assign(block.attention_norm.size(), 1.0f);
-      block.mlp_norm.assign(block.mlp_norm.size(), 1.0f);
-    }
-  });
+LinearWeights load_linear(const Model& model, const LayerInfo& layer, bool with_weight) {
+  LinearWeights linear;
+  linear.info = layer;
+  linear.bias = model.layer_bias(layer);
+  if (with_weight) linear.weight = model.layer_weight(layer);
+  return linear;
 }
 
 }  // namespace
+
+const LinearWeights* BlockWeights::find(Role role, std::size_t expert) const {
+  const auto found =
+      std::ranges::find_if(linears, [&](const LinearWeights& linear) { return linear.info.role == role && linear.info.expert == expert; });
+  return found == linears.end() ? nullptr : &*found;
+}
+
+const LinearWeights& BlockWeights::linear(Role role, std::size_t expert) const {
+  const LinearWeights* found = find(role, expert);
+  assert(found && "the block has no such layer");
+  return *found;
+}
+
+LinearWeights& BlockWeights::linear(Role role, std::size_t expert) {
+  return const_cast<LinearWeights&>(std::as_const(*this).linear(role, expert));
+}
+
+ModelWeights load_embedding(const Model& model) {
+  const Checkpoint& checkpoint = model.checkpoint();
+  const Architecture& architecture = model.architecture();
+  ModelWeights weights;
+  weights.config = model.config();
+  weights.embedding = checkpoint.read_matrix(weight_name(architecture.embedding_name));
+  if (architecture.learned_positions) weights.positions = checkpoint.read_matrix(weight_name(architecture.positions_name));
+  weights.position_offset = architecture.position_offset;
+  return weights;
+}
+
+BlockWeights load_block(const Model& model, std::size_t block) {
+  BlockWeights weights = load_block_frame(model, block);
+  for (const LayerInfo& layer : model.layers())
+    if (layer.block == block) weights.linears.emplace_back().info = layer;
+  parallel_for(weights.linears.size(), 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t l = begin; l < end; ++l) weights.linears[l] = load_linear(model, weights.linears[l].info, true);
+  });
+  return weights;
+}
 
 ModelWeights load_weights(const Model& model) { return load_weights(model, std::vector<bool>(model.layers().size(), true)); }
 
@@ -54,65 +86,18 @@ ModelWeights load_weights(const Model& model, const std::vector<bool>& layer_wan
   assert(layer_wanted.size() == model.layers().size());
   const Checkpoint& checkpoint = model.checkpoint();
   const Architecture& architecture = model.architecture();
-  ModelWeights weights;
-  weights.config = model.config();
-  weights.embedding = checkpoint.read_matrix(weight_name(architecture.embedding_name));
+  ModelWeights weights = load_embedding(model);
   if (!weights.config.tied_embeddings) weights.head = checkpoint.read_matrix(weight_name(architecture.head_name));
   weights.final_norm = checkpoint.read_vector(weight_name(architecture.final_norm_name));
-  weights.blocks.resize(weights.config.blocks);
-  parallel_for(weights.config.blocks, 1, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t b = begin; b < end; ++b) {
-      weights.blocks[b].attention_norm = checkpoint.read_vector(weight_name(architecture.attention_norm_name(b)));
-      weights.blocks[b].mlp_norm = checkpoint.read_vector(weight_name(architecture.mlp_norm_name(b)));
-    }
-  });
+  weights.final_norm_bias = norm_bias(model, architecture.final_norm_name);
+  for (std::size_t b = 0; b < weights.config.blocks; ++b) weights.blocks.push_back(load_block_frame(model, b));
   const auto& layers = model.layers();
+  std::vector<LinearWeights> linears(layers.size());
   parallel_for(layers.size(), 1, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t l = begin; l < end; ++l) {
-      LinearWeights& linear = weights.blocks[layers[l].block].linear(layers[l].role);
-      linear.info = layers[l];
-      if (layer_wanted[l]) linear.weight = model.layer_weight(layers[l]);
-    }
+    for (std::size_t l = begin; l < end; ++l) linears[l] = load_linear(model, layers[l], layer_wanted[l]);
   });
+  for (LinearWeights& linear : linears) weights.blocks[linear.info.block].linears.push_back(std::move(linear));
   return weights;
-}
-
-void rotate_weights(ModelWeights& weights, const RotationChoice& choice) {
-  if (!choice.any()) return;
-  const ModelConfig& config = weights.config;
-  // All orders first: an impossible choice leaves the weights as they were.
-  std::optional<ResidualRotation> residual;
-  std::optional<HadamardOrder> head, feed_forward;
-  if (choice.r1) residual = {hadamard_for(config.hidden_size, "residual stream (R1)"), random_signs(config.hidden_size, choice.seed)};
-  if (choice.r2) head = hadamard_for(config.head_dim, "values within a head (R2)");
-  if (choice.r4) feed_forward = hadamard_for(config.feed_forward, "input of down_proj (R4)");
-
-  if (residual) {
-    fold_norms(weights);
-    rotate_input_side(*residual, weights.embedding);
-    rotate_input_side(*residual, weights.head);
-  }
-  parallel_for(weights.blocks.size(), 1, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t b = begin; b < end; ++b) {
-      BlockWeights& block = weights.blocks[b];
-      if (residual) {
-        for (const Role role : {Role::q_proj, Role::k_proj, Role::v_proj, Role::gate_proj, Role::up_proj}) {
-          change(block.linear(role), [&](MatrixF& weight) { rotate_input_side(*residual, weight); });
-        }
-        for (const Role role : {Role::o_proj, Role::down_proj}) {
-          change(block.linear(role), [&](MatrixF& weight) { rotate_output_side(*residual, weight); });
-        }
-      }
-      if (head) {
-        change(block.linear(Role::v_proj), [&](MatrixF& weight) { rotate_heads_output_side(*head, weight); });
-        change(block.linear(Role::o_proj), [&](MatrixF& weight) { rotate_heads_input_side(*head, weight); });
-      }
-      if (feed_forward) {
-        change(block.linear(Role::down_proj), [&](MatrixF& weight) { rotate_full_input_side(*feed_forward, weight); });
-      }
-    }
-  });
-  weights.down_hadamard = std::move(feed_forward);
 }
 
 }  // namespace lrc

@@ -1,6 +1,5 @@
 #pragma once
 // The parameters of a model in host memory: what rotation folds, what calibration walks, what a backend uploads.
-#include <array>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -16,32 +15,45 @@ namespace lrc {
 /// takes codes of its site's activations by `activation`; the pair takes the unquantized ones.
 struct LinearWeights {
   LayerInfo info;
-  MatrixF weight;  ///< (out, in)
+  MatrixF weight;           ///< (out, in)
+  std::vector<float> bias;  ///< (out); empty when there is none. Stays float32 beside quantized weights.
   std::shared_ptr<const QuantizedWeight> quantized;
   LowRankPair pair;
   ActivationScheme activation;
 };
 
 struct BlockWeights {
-  std::vector<float> attention_norm, mlp_norm;
-  std::array<LinearWeights, 7> linears;  ///< by Role
-  LinearWeights& linear(Role role) { return linears[std::size_t(role)]; }
-  const LinearWeights& linear(Role role) const { return linears[std::size_t(role)]; }
+  std::vector<float> attention_norm, mlp_norm;            ///< gains (hidden)
+  std::vector<float> attention_norm_bias, mlp_norm_bias;  ///< of layer norms; empty for RMS norms
+  std::vector<float> query_norm, key_norm;                ///< gains (head_dim) of each head's RMS norm; empty = none
+  std::vector<LinearWeights> linears;                     ///< in the architecture's order
+  std::size_t window = 0;                                 ///< how far back its attention sees; 0 = all the way
+  /// Null when the block has no such layer.
+  const LinearWeights* find(Role role, std::size_t expert = no_expert) const;
+  LinearWeights& linear(Role role, std::size_t expert = no_expert);
+  const LinearWeights& linear(Role role, std::size_t expert = no_expert) const;
 };
 
 struct ModelWeights {
   ModelConfig config;
-  MatrixF embedding;  ///< (vocabulary, hidden)
+  MatrixF embedding;                ///< (vocabulary, hidden)
+  MatrixF positions;                ///< (positions, hidden), added to the embedding; empty with rotary positions
+  std::size_t position_offset = 0;  ///< row of `positions` for position 0
   std::vector<BlockWeights> blocks;
-  std::vector<float> final_norm;
+  std::vector<float> final_norm, final_norm_bias;
   MatrixF head;                                ///< (vocabulary, hidden); empty when tied
-  std::optional<HadamardOrder> down_hadamard;  ///< R4: applied online to the input of down_proj
+  std::vector<float> head_bias;                ///< (vocabulary): a layer norm's bias folded into the head; else empty
+  std::optional<HadamardOrder> down_hadamard;  ///< R4: applied online to the input of down_proj, fc2 or an expert's down_proj
 };
 
 /// Everything widened to float32; blocks in parallel.
 ModelWeights load_weights(const Model& model);
 /// Without the linear layers named in `without` (a run brings them quantized).
 ModelWeights load_weights(const Model& model, const std::vector<bool>& layer_wanted);
+/// One block; its layers in parallel.
+BlockWeights load_block(const Model& model, std::size_t block);
+/// The embedding and what belongs to it, no blocks and no head: what a walk through the blocks starts from.
+ModelWeights load_embedding(const Model& model);
 
 /// Which rotations a run folds or applies (methods.md 1.6).
 struct RotationChoice {
@@ -51,8 +63,10 @@ struct RotationChoice {
   bool operator==(const RotationChoice&) const = default;
 };
 /// Applies the choice in place; outputs of the float model stay the same. R1 first folds the norm gains into the layers that
-/// read them (the final norm into the head, which is untied for it). Layers without a float weight are passed over. A width
-/// without a Hadamard order throws Error(unsupported) naming it and leaves the weights as they were.
+/// read them (the final norm into the head, which is untied for it). Layer norms become RMS norms on the way: their biases
+/// move into those of the layers behind them, and whatever is added to the residual stream loses its mean. Layers without a
+/// float weight are passed over; where a layer norm's bias would be folded into them that is a mistake of the caller.
+/// A width without a Hadamard order throws Error(unsupported) naming it and leaves the weights as they were.
 void rotate_weights(ModelWeights& weights, const RotationChoice& choice);
 
 }  // namespace lrc

@@ -14,7 +14,7 @@ namespace {
 
 /// The factorized moments of one site, made by whoever needs them first and dropped by whoever needed them last.
 struct SharedSite {
-  SiteKind kind = SiteKind::attention_input;
+  std::size_t index = 0;  // Site::index()
   double damping = 0;
   std::atomic<int> users{0};
   std::once_flag once;
@@ -30,10 +30,15 @@ double cost(const LayerInfo& layer) {
 
 }  // namespace
 
-std::array<ActivationScheme, 4> site_schemes(const std::vector<LayerTask>& tasks) {
-  std::array<ActivationScheme, 4> schemes;
-  for (auto& scheme : schemes) scheme.bits = 16;
-  for (const auto& task : tasks) schemes[std::size_t(task.layer->site().kind)] = task.scheme.activation;
+SiteSchemes site_schemes(const std::vector<LayerTask>& tasks, std::size_t sites) {
+  ActivationScheme off;
+  off.bits = 16;
+  SiteSchemes schemes(sites, off);
+  for (const auto& task : tasks) {
+    const Site site = task.layer->site();
+    schemes[site.index()] = task.scheme.activation;
+    if (site.expert != no_expert && site.kind == SiteKind::mlp_input) schemes[std::size_t(site.kind)] = task.scheme.activation;
+  }
   return schemes;
 }
 
@@ -41,25 +46,25 @@ void solve_block(const BlockWeights& weights, BlockMoments moments, std::vector<
                  const SolvedCallback& solved) {
   std::stable_sort(tasks.begin(), tasks.end(), [](const LayerTask& a, const LayerTask& b) { return cost(*a.layer) > cost(*b.layer); });
   // Layers of one site may be damped differently, then they share nothing but the moments.
-  std::map<std::pair<SiteKind, double>, SharedSite> sites;
+  std::map<std::pair<std::size_t, double>, SharedSite> sites;
   for (const auto& task : tasks) {
-    auto& site = sites[{task.layer->site().kind, task.scheme.damping}];
-    site.kind = task.layer->site().kind;
+    auto& site = sites[{task.layer->site().index(), task.scheme.damping}];
+    site.index = task.layer->site().index();
     site.damping = task.scheme.damping;
     ++site.users;
   }
-  std::array<int, 4> shares{};
-  for (const auto& [key, site] : sites) ++shares[std::size_t(site.kind)];
+  std::vector<int> shares(moments.by_site.size());
+  for (const auto& [key, site] : sites) ++shares[site.index];
 
   parallel_for(tasks.size(), 1, [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
       const auto start = std::chrono::steady_clock::now();
       const auto& task = tasks[t];
       const auto& layer = *task.layer;
-      auto& site = sites.at({layer.site().kind, task.scheme.damping});
-      auto& own = moments.by_site[std::size_t(site.kind)];
+      auto& site = sites.at({layer.site().index(), task.scheme.damping});
+      auto& own = moments.by_site[site.index];
       std::call_once(site.once, [&] {
-        const bool alone = shares[std::size_t(site.kind)] == 1;
+        const bool alone = shares[site.index] == 1;
         try {
           site.statistics =
               prepare_site(alone ? std::move(own) : SecondMoments(own), site.damping, task.scheme.activation, name(layer.site()));
@@ -68,10 +73,10 @@ void solve_block(const BlockWeights& weights, BlockMoments moments, std::vector<
         }
       });
       if (site.failure) std::rethrow_exception(site.failure);
-      const MatrixD weight = convert<double>(weights.linear(layer.role).weight);
+      const MatrixD weight = convert<double>(weights.linear(layer.role, layer.expert).weight);
       LayerSolution solution = solve_layer({weight, *site.statistics, task.scheme, layer.name}, stop);
       if (--site.users == 0) site.statistics.reset();
-      const auto& held_out = moments.held_out_by_site[std::size_t(site.kind)];
+      const auto& held_out = moments.held_out_by_site[site.index];
       if (held_out.tokens > 0) {
         solution.losses.held_out = layer_loss(weight, solution.weight, product(solution.pair), held_out);
         solution.losses.held_out_norm = output_norm(weight, held_out);

@@ -17,8 +17,9 @@ struct LayerTask {
 /// Told of each solved layer, on the thread that solved it; several may be told at once. Seconds are those of this layer.
 using SolvedCallback = std::function<void(const LayerTask& task, LayerSolution solution, double seconds)>;
 
-/// The activation scheme of each site, from the layers that read it; sites that nobody reads have none (16 bits).
-std::array<ActivationScheme, 4> site_schemes(const std::vector<LayerTask>& tasks);
+/// The activation scheme of each of a block's `sites`, by Site::index(), from the layers that read it; sites that nobody reads
+/// have none (16 bits). What all tokens bring to the experts (mlp_input) is measured as the experts themselves quantize it.
+SiteSchemes site_schemes(const std::vector<LayerTask>& tasks, std::size_t sites);
 
 /// Layers run in parallel, biggest first; a site is factorized when its first layer comes up. The results do not depend on
 /// the number of threads. `moments` is used up. Throws the first layer's Error.

@@ -64,7 +64,8 @@ LayerScheme effective_scheme(const Recipe& recipe, const LayerInfo& layer) {
     if (rule.gptq_damping) scheme.gptq_damping = *rule.gptq_damping;
     if (rule.skip) scheme.skipped = *rule.skip;
   }
-  if (scheme.weight.bits >= 16) scheme.skipped = true;
+  // A router decides by small differences: it always stays as it is.
+  if (scheme.weight.bits >= 16 || layer.role == Role::router) scheme.skipped = true;
   if (scheme.skipped) return scheme;
   if (find_method(scheme.method).uses_rank)
     scheme.rank = rank.percent ? rank_of_fraction(rank.value / 100.0, recipe.rank_rule, layer.out_features, layer.in_features)

@@ -2,7 +2,7 @@
 // The float model walked block by block with the rotations folded in: one block's weights are in memory at a time, so that
 // what a run needs does not grow with the depth of the model.
 #include <memory>
-#include <optional>
+#include <span>
 #include <stop_token>
 
 #include "calibration/block_walk.h"
@@ -20,7 +20,7 @@ class FloatStream {
   /// Loads and rotates the next block. advance() or skip() then runs it.
   void load();
   /// Runs the loaded block over all windows and gathers moments for its sites, once for each of `activations`.
-  std::vector<BlockMoments> advance(std::span<const std::array<ActivationScheme, 4>> activations, std::stop_token stop);
+  std::vector<BlockMoments> advance(std::span<const SiteSchemes> activations, std::stop_token stop);
   /// Weights of the block that was loaded last, rotated.
   const BlockWeights& block() const { return weights_.blocks.front(); }
 

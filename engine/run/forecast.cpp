@@ -1,9 +1,9 @@
 // What a recipe costs. Bytes follow from shapes exactly; seconds from operation counts and the machine's measured speed,
 // memory from what the runner holds at its highest point.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
+#include <vector>
 
 #include "base/parallel.h"
 #include "run/machine_speed.h"
@@ -31,6 +31,10 @@ Tokens tokens_of(const Recipe& recipe, const Model& model) {
   return {windows * context, (windows + double(recipe.held_out_windows)) * context, context};
 }
 
+/// The part of the tokens that one expert sees, were they spread evenly.
+double expert_share(const ModelConfig& config) { return double(config.experts_per_token) / double(config.experts); }
+double share_of_tokens(const ModelConfig& config, const LayerInfo& layer) { return layer.expert == no_expert ? 1.0 : expert_share(config); }
+
 void add_layer(Work& work, const LayerScheme& scheme, double out, double in) {
   const double small = std::min(out, in), large = std::max(out, in), full = out * in * in;
   const bool is_lrc = find_method(scheme.method).uses_rank;
@@ -53,18 +57,19 @@ void add_layer(Work& work, const LayerScheme& scheme, double out, double in) {
 Work work_of(const Recipe& recipe, const Model& model, const Tokens& tokens) {
   const auto& config = model.config();
   Work work;
-  std::map<std::pair<std::size_t, SiteKind>, double> sites;  // block and kind, with their width
+  std::map<std::pair<std::size_t, std::size_t>, double> sites;  // block and number, with their width
   for (const auto& layer : model.layers()) {
     const double out = double(layer.out_features), in = double(layer.in_features);
     work.reading += 4 * out * in;  // widening, packing and rotating both sides, beside what one rotation costs
-    work.forward += 2 * tokens.all * out * in;
+    work.forward += 2 * tokens.all * share_of_tokens(config, layer) * out * in;
     const auto scheme = effective_scheme(recipe, layer);
     if (scheme.skipped) continue;
-    sites[{layer.block, layer.site().kind}] = in;
+    sites[{layer.block, layer.site().index()}] = in;
     add_layer(work, scheme, out, in);
   }
   for (const auto& [site, n] : sites) {
-    work.moments += tokens.all * n * n * (recipe.activation.off() ? 1 : 4);
+    const double share = site_at(site.first, site.second).expert == no_expert ? 1.0 : expert_share(config);
+    work.moments += tokens.all * share * n * n * (recipe.activation.off() ? 1 : 4);
     work.dense += 4 * n * n * n;
   }
   // Attention reads half of the square, scores and values.
@@ -75,13 +80,13 @@ Work work_of(const Recipe& recipe, const Model& model, const Tokens& tokens) {
 double peak_memory(const Recipe& recipe, const Model& model, const Tokens& tokens) {
   const auto& config = model.config();
   const double hidden = double(config.hidden_size);
-  std::array<double, 4> widths{};
+  std::vector<double> widths(site_count(config));
   double block_weights = 0, largest_solve = 0;
   for (const auto& layer : model.layers()) {
     if (layer.block != 0) continue;
     const double out = double(layer.out_features), in = double(layer.in_features);
     block_weights += 4 * out * in;
-    widths[std::size_t(layer.site().kind)] = in;
+    widths[layer.site().index()] = in;
     // Weight, target, Ŵ and products in float64, the Hessian and its factors.
     largest_solve = std::max(largest_solve, 8 * (8 * out * in + 5 * in * in));
   }

@@ -126,8 +126,7 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
   progress.plan(expected.by_stage, true);
   if (blocks > 0) {
     FloatStream stream(model, relevant.rotation, corpus.windows, corpus.calibration_windows);
-    std::array<ActivationScheme, 4> schemes;
-    schemes.fill(relevant.activation);
+    const SiteSchemes schemes(site_count(model.config()), relevant.activation);
     for (std::size_t block = 0; block < blocks; ++block) {
       throw_if_stopped(stop);
       stream.load();
@@ -141,22 +140,21 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
       }
       auto moments = std::move(stream.advance({&schemes, 1}, stop).front());
       progress.report("calibrate", block + 1, blocks);
-      std::array<std::optional<SiteStatistics>, 4> sites;
+      std::vector<std::optional<SiteStatistics>> sites(schemes.size());
       parallel_for(sites.size(), 1, [&](std::size_t begin, std::size_t end) {
         // The widest site first: it is the last of its kinds.
         for (std::size_t i = begin; i < end; ++i) {
           const std::size_t s = sites.size() - 1 - i;
-          if (std::none_of(missing.begin(), missing.end(), [&](const LayerInfo* layer) { return std::size_t(layer->site().kind) == s; }))
-            continue;
-          sites[s] = prepare_site(std::move(moments.by_site[s]), relevant.damping, relevant.activation, name(Site{block, SiteKind(s)}));
+          if (std::none_of(missing.begin(), missing.end(), [&](const LayerInfo* layer) { return layer->site().index() == s; })) continue;
+          sites[s] = prepare_site(std::move(moments.by_site[s]), relevant.damping, relevant.activation, name(site_at(block, s)));
         }
       });
       parallel_for(missing.size(), 1, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
           throw_if_stopped(stop);
           const auto& layer = *missing[i];
-          const MatrixD weight = convert<double>(stream.block().linear(layer.role).weight);
-          write_curves(folder, measured(weight, *sites[std::size_t(layer.site().kind)], layer, relevant.weight));
+          const MatrixD weight = convert<double>(stream.block().linear(layer.role, layer.expert).weight);
+          write_curves(folder, measured(weight, *sites[layer.site().index()], layer, relevant.weight));
         }
       });
       done += missing.size();

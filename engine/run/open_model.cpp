@@ -79,7 +79,9 @@ ModelWeights weights_of(const OpenedModel& opened) {
                                            " in the model's order; the manifest is damaged.");
     wanted[i] = schemes[i].second.skipped;
   }
-  auto weights = load_weights(model, wanted);
+  // Biases of layer norms are folded into the layers behind them: that takes the float weights, also of quantized layers.
+  const bool folds_biases = model.config().norm == NormKind::layer && opened.run->recipe.rotation.r1;
+  auto weights = folds_biases ? load_weights(model) : load_weights(model, wanted);
   rotate_weights(weights, opened.run->recipe.rotation);
   parallel_for(layers.size(), 1, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
@@ -89,7 +91,8 @@ ModelWeights weights_of(const OpenedModel& opened) {
       if (solution.weight.out_features != layer.out_features || solution.weight.in_features != layer.in_features)
         throw Error(ErrorKind::bad_file,
                     (opened.path / "layers").string() + ": the file of " + layer.name + " has another shape than the layer.");
-      auto& linear = weights.blocks[layer.block].linear(layer.role);
+      auto& linear = weights.blocks[layer.block].linear(layer.role, layer.expert);
+      linear.weight = MatrixF();
       linear.quantized = std::make_shared<const QuantizedWeight>(std::move(solution.weight));
       linear.pair = std::move(solution.pair);
       linear.activation = solution.scheme.activation;

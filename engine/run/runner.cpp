@@ -150,12 +150,12 @@ void Batch::solve(Group& group) {
       lap("rotate");
       progress_.report("rotate", ++blocks_walked_, blocks_);
       // Runs that quantize their activations in the same way share the moments, too.
-      std::vector<std::array<ActivationScheme, 4>> schemes;
+      std::vector<SiteSchemes> schemes;
       std::vector<std::pair<OneRun*, std::size_t>> readers;
       for (OneRun* run : active) {
         const auto tasks = run->missing_of(block);
         if (tasks.empty() || ended_.contains(run)) continue;
-        const auto scheme = site_schemes(tasks);
+        const auto scheme = site_schemes(tasks, site_count(model_->config()));
         const auto known = std::find(schemes.begin(), schemes.end(), scheme);
         readers.emplace_back(run, std::size_t(known - schemes.begin()));
         if (known == schemes.end()) schemes.push_back(scheme);

@@ -5,9 +5,9 @@ namespace lrc {
 RunSizes sizes_of(const Recipe& recipe, const Model& model) {
   const auto& config = model.config();
   RunSizes sizes;
-  const std::uint64_t table = std::uint64_t(config.vocabulary) * config.hidden_size;
-  const bool own_head = !config.tied_embeddings || recipe.rotation.r1;
-  std::uint64_t float_values = table * (own_head ? 2 : 1) + (2 * config.blocks + 1) * config.hidden_size;
+  // All that is no linear layer: tables, norms, biases. R1 makes a tied head a matrix of its own.
+  std::uint64_t float_values = model.other_parameters();
+  if (config.tied_embeddings && recipe.rotation.r1) float_values += std::uint64_t(config.vocabulary) * config.hidden_size;
   for (const auto& layer : model.layers()) {
     const auto scheme = effective_scheme(recipe, layer);
     if (scheme.skipped) {

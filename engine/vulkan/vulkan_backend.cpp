@@ -190,8 +190,7 @@ class VulkanBackend final : public Backend {
   void embed(const DeviceMatrix& table, std::span<const std::int32_t> ids, const Buffer& out) override {
     const auto& m = static_cast<const Matrix&>(table);
     const auto list = scratch(ids_, ids.size() * 4);
-    for (std::size_t begin = 0; begin < ids.size(); begin += update_bytes / 4)
-      upload(list, begin * 4, std::as_bytes(ids.subspan(begin, std::min(ids.size() - begin, update_bytes / 4))));
+    upload_list(list, std::as_bytes(ids));
     const auto& p = recorder_.pipeline(spirv::embed, 3, {m.half ? 1u : 0u});
     for (const auto& part : m.parts) {
       const std::uint32_t push[] = {std::uint32_t(ids.size()), std::uint32_t(m.in_features), part.first_row, part.rows};
@@ -207,6 +206,51 @@ class VulkanBackend final : public Backend {
     } push = {std::uint32_t(tokens), std::uint32_t(width), epsilon};
     recorder_.dispatch(recorder_.pipeline(spirv::rms_norm, 3, {}), {{gpu(x)}, {gpu(gain)}, {gpu(out), Access::write}}, bytes_of(push),
                        std::uint32_t(tokens));
+  }
+
+  void layer_norm(const Buffer& x, const Buffer& gain, const Buffer& bias, float epsilon, std::size_t tokens, std::size_t width,
+                  const Buffer& out) override {
+    const struct {
+      std::uint32_t width;
+      float epsilon;
+    } push = {std::uint32_t(width), epsilon};
+    recorder_.dispatch(recorder_.pipeline(spirv::layer_norm, 4, {}), {{gpu(x)}, {gpu(gain)}, {gpu(bias)}, {gpu(out), Access::write}},
+                       bytes_of(push), std::uint32_t(tokens));
+  }
+
+  void relu(const Buffer& x, std::size_t count) override {
+    const auto push = std::uint32_t(count);
+    recorder_.dispatch(recorder_.pipeline(spirv::relu, 1, {}), {{gpu(x), Access::read_write}}, bytes_of(push),
+                       std::min(most_groups, groups_of(count, 64)));
+  }
+
+  void add_bias(const Buffer& x, const Buffer& bias, std::size_t tokens, std::size_t width) override {
+    const std::uint32_t push[] = {std::uint32_t(tokens * width), std::uint32_t(width)};
+    recorder_.dispatch(recorder_.pipeline(spirv::add_bias, 2, {}), {{gpu(x), Access::read_write}, {gpu(bias)}}, bytes_of(push),
+                       std::min(most_groups, groups_of(tokens * width, 64)));
+  }
+
+  void take_columns(const Buffer& x, std::size_t tokens, std::size_t width, std::size_t first, std::size_t count,
+                    const Buffer& out) override {
+    const std::uint32_t push[] = {std::uint32_t(tokens * count), std::uint32_t(width), std::uint32_t(first), std::uint32_t(count)};
+    recorder_.dispatch(recorder_.pipeline(spirv::take_columns, 2, {}), {{gpu(x)}, {gpu(out), Access::write}}, bytes_of(push),
+                       std::min(most_groups, groups_of(tokens * count, 64)));
+  }
+
+  void take_rows(const Buffer& x, std::span<const std::uint32_t> rows, std::size_t width, const Buffer& out) override {
+    const auto list = row_list(rows);
+    const std::uint32_t push[] = {std::uint32_t(rows.size() * width), std::uint32_t(width)};
+    recorder_.dispatch(recorder_.pipeline(spirv::take_rows, 3, {}), {{gpu(x)}, {list}, {gpu(out), Access::write}}, bytes_of(push),
+                       std::min(most_groups, groups_of(rows.size() * width, 64)));
+  }
+
+  void add_rows(const Buffer& x, std::span<const std::uint32_t> rows, std::span<const float> weights, std::size_t width,
+                const Buffer& to) override {
+    const auto list = row_list(rows), factors = scratch(factors_, weights.size() * 4);
+    upload_list(factors, std::as_bytes(weights));
+    const std::uint32_t push[] = {std::uint32_t(rows.size() * width), std::uint32_t(width)};
+    recorder_.dispatch(recorder_.pipeline(spirv::add_rows, 4, {}), {{gpu(x)}, {list}, {factors}, {gpu(to), Access::read_write}},
+                       bytes_of(push), std::min(most_groups, groups_of(rows.size() * width, 64)));
   }
 
   void add(const Buffer& x, const Buffer& y, std::size_t count) override {
@@ -409,6 +453,18 @@ class VulkanBackend final : public Backend {
                        groups_of(tokens, 8));
   }
 
+  /// Travels inside the command stream, whatever its length.
+  void upload_list(const std::shared_ptr<GpuBuffer>& to, std::span<const std::byte> bytes) {
+    for (std::size_t begin = 0; begin < bytes.size(); begin += update_bytes)
+      recorder_.update(to, begin, bytes.subspan(begin, std::min(bytes.size() - begin, update_bytes)));
+  }
+
+  std::shared_ptr<GpuBuffer> row_list(std::span<const std::uint32_t> rows) {
+    auto list = scratch(rows_, rows.size() * 4);
+    upload_list(list, std::as_bytes(rows));
+    return list;
+  }
+
   /// A buffer that grows and is used again.
   std::shared_ptr<GpuBuffer> scratch(Buffer& slot, std::size_t bytes) {
     if (!slot || slot->bytes() < bytes) slot = device_->allocate(bytes);
@@ -428,9 +484,7 @@ class VulkanBackend final : public Backend {
         values[t * head_dim + head_dim / 2 + d] = float(std::sin(angle)) * table.attention_factor;
       }
     const auto buffer = scratch(angles_, values.size() * 4);
-    const auto all = std::as_bytes(std::span(values));
-    for (std::size_t begin = 0; begin < all.size(); begin += update_bytes)
-      recorder_.update(buffer, begin, all.subspan(begin, std::min(update_bytes, all.size() - begin)));
+    upload_list(buffer, std::as_bytes(std::span(values)));
     angles_tokens_ = tokens;
     angles_first_ = first_position;
     angles_dim_ = head_dim;
@@ -442,7 +496,7 @@ class VulkanBackend final : public Backend {
   std::shared_ptr<Device> device_;
   Recorder recorder_;
   std::shared_ptr<GpuBuffer> staging_;
-  Buffer ids_, low_rank_, hadamard_, angles_;
+  Buffer ids_, rows_, factors_, low_rank_, hadamard_, angles_;
   std::size_t angles_tokens_ = 0, angles_first_ = 0, angles_dim_ = 0;
   RopeTable angles_table_;
 };

@@ -12,7 +12,7 @@
 namespace lrc::test {
 namespace {
 
-const std::array<ActivationScheme, 4> schemes = {ActivationScheme{.bits = 4}, ActivationScheme{.bits = 8, .clip = 1.0f},
+const SiteSchemes schemes = {ActivationScheme{.bits = 4}, ActivationScheme{.bits = 8, .clip = 1.0f},
                                                  ActivationScheme{.bits = 4, .group_size = 16}, ActivationScheme{.bits = 16}};
 
 TokenWindows random_windows(std::size_t count, std::size_t context, std::size_t vocabulary) {

@@ -61,15 +61,42 @@ TEST_P(Golden, GreedyContinuationWithTheCache) {
   EXPECT_EQ(greedy(transformer_, prompt, expected_ids.size()), expected_ids);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Golden,
-                         testing::Values(Case{"llama-linear-rope/hf", "llama-linear-rope/expected.safetensors"},
-                                         Case{"llama-tied/hf", "llama-tied/expected.safetensors"},
-                                         Case{"llama-tied/llama-tied-f32.gguf", "llama-tied/llama-tied-f32.gguf.expected.safetensors"},
-                                         Case{"llama-tied/llama-tied-q8_0-q4_0.gguf",
-                                              "llama-tied/llama-tied-q8_0-q4_0.gguf.expected.safetensors"},
-                                         Case{"llama-untied-rope3/hf", "llama-untied-rope3/expected.safetensors"},
-                                         Case{"llama-untied-rope3/llama-untied-rope3-f16.gguf",
-                                              "llama-untied-rope3/llama-untied-rope3-f16.gguf.expected.safetensors"}));
+/// Short sequences take other rotary frequencies than long ones; a cache that grows past the border is made anew.
+TEST(GoldenLongRope, BothSidesOfTheBorder) {
+  const auto model = Model::open(data("models/phi3-longrope/hf"));
+  Transformer transformer(make_cpu_backend(), load_weights(*model));
+  const SafetensorsFile expected = SafetensorsFile::open(data("models/phi3-longrope/expected.safetensors"));
+  const auto shorter = golden_sequences(expected, "ids_short"), longer = golden_sequences(expected, "ids");
+  ASSERT_LT(shorter[0].size(), longer[0].size());
+  for (std::size_t s = 0; s < longer.size(); ++s) {
+    const auto short_logits = golden_slice(expected, "logits_short", {s}), long_logits = golden_slice(expected, "logits", {s});
+    EXPECT_LE(largest_difference(all_logits(transformer, shorter[s]), short_logits), tolerance);
+    // Token by token, over the border and back.
+    KvCache cache = transformer.make_cache(longer[s].size());
+    for (std::size_t t = 0; t < longer[s].size(); ++t) transformer.forward(std::span(longer[s]).subspan(t, 1), cache);
+    MatrixF last(1, long_logits.columns());
+    std::copy_n(long_logits.row(longer[s].size() - 1), last.size(), last.data());
+    EXPECT_LE(largest_difference(transformer.logits(0, 1), last), tolerance);
+    cache.length = shorter[s].size() - 1;
+    transformer.forward(std::span(shorter[s]).last(1), cache);
+    std::copy_n(short_logits.row(shorter[s].size() - 1), last.size(), last.data());
+    EXPECT_LE(largest_difference(transformer.logits(0, 1), last), tolerance);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, Golden,
+    testing::Values(
+        Case{"llama-linear-rope/hf", "llama-linear-rope/expected.safetensors"}, Case{"llama-tied/hf", "llama-tied/expected.safetensors"},
+        Case{"llama-tied/llama-tied-f32.gguf", "llama-tied/llama-tied-f32.gguf.expected.safetensors"},
+        Case{"llama-tied/llama-tied-q8_0-q4_0.gguf", "llama-tied/llama-tied-q8_0-q4_0.gguf.expected.safetensors"},
+        Case{"llama-untied-rope3/hf", "llama-untied-rope3/expected.safetensors"},
+        Case{"llama-untied-rope3/llama-untied-rope3-f16.gguf", "llama-untied-rope3/llama-untied-rope3-f16.gguf.expected.safetensors"},
+        Case{"mistral/hf", "mistral/expected.safetensors"}, Case{"mixtral/hf", "mixtral/expected.safetensors"},
+        Case{"mixtral/mixtral-q8_0-q4_0.gguf", "mixtral/mixtral-q8_0-q4_0.gguf.expected.safetensors"},
+        Case{"opt/hf", "opt/expected.safetensors"}, Case{"phi3/phi3-q8_0-q4_0.gguf", "phi3/phi3-q8_0-q4_0.gguf.expected.safetensors"},
+        Case{"phi3-longrope/hf", "phi3-longrope/expected.safetensors"},
+        Case{"qwen2/qwen2-f16.gguf", "qwen2/qwen2-f16.gguf.expected.safetensors"}, Case{"qwen3/hf", "qwen3/expected.safetensors"}));
 
 }  // namespace
 }  // namespace lrc::test

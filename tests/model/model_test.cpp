@@ -48,7 +48,7 @@ TEST(Model, LayersInOrderWithTheirShapes) {
   EXPECT_EQ(loaded.final_norm, weights.final_norm);
   for (std::size_t b = 0; b < 3; ++b) {
     EXPECT_EQ(loaded.blocks[b].mlp_norm, weights.blocks[b].mlp_norm);
-    for (const Role role : all_roles()) EXPECT_EQ(loaded.blocks[b].linear(role).weight, weights.blocks[b].linear(role).weight);
+    for (const Role role : llama_roles) EXPECT_EQ(loaded.blocks[b].linear(role).weight, weights.blocks[b].linear(role).weight);
   }
   std::vector<bool> wanted(21, false);
   wanted[9] = true;
@@ -122,7 +122,7 @@ TEST(Model, OpensWithoutReadingWeights) {
   for (std::size_t b = 0; b < 3; ++b) {
     add(llama.attention_norm_name(b) + ".weight", 1, hidden);
     add(llama.mlp_norm_name(b) + ".weight", 1, hidden);
-    for (const Role role : all_roles()) {
+    for (const Role role : llama_roles) {
       const auto [out, in] = llama.layer_shape(shapes, role);
       add(llama.layer_name(b, role) + ".weight", out, in);
     }

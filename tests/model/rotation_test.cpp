@@ -80,7 +80,7 @@ TEST(RotateWeights, WithoutFoldedGainsTheModelWouldBeAnotherOne) {
   rotate_input_side(rotation, unfolded.embedding);
   rotate_input_side(rotation, unfolded.head);
   for (BlockWeights& block : unfolded.blocks) {
-    for (const Role role : all_roles()) {
+    for (const Role role : llama_roles) {
       if (role == Role::o_proj || role == Role::down_proj) {
         rotate_output_side(rotation, block.linear(role).weight);
       } else {

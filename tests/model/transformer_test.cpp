@@ -61,7 +61,7 @@ TEST(Transformer, SlidingWindow) {
   ModelWeights weights = tiny_weights({.blocks = 1});
   const auto ids = random_ids(30, weights.config.vocabulary, 4);
   Transformer full = on_cpu(weights);
-  weights.config.sliding_window = 8;
+  weights.blocks[0].window = 8;
   Transformer windowed = on_cpu(weights);
   const MatrixF all = all_logits(full, ids), near = all_logits(windowed, ids);
   for (std::size_t row = 0; row < 30; ++row) {
@@ -109,7 +109,7 @@ TEST(Transformer, QuantizedLayersWithoutActivationQuantizerActLikeTheirDequantiz
   const ModelWeights codes = quantized(tiny_weights(), int4_weights, no_activation_quantizer, 0);
   ModelWeights values = tiny_weights();
   for (std::size_t b = 0; b < values.blocks.size(); ++b) {
-    for (const Role role : all_roles())
+    for (const Role role : llama_roles)
       values.blocks[b].linear(role).weight = convert<float>(codes.blocks[b].linear(role).quantized->dequantize());
   }
   const auto ids = random_ids(40, values.config.vocabulary, 7);

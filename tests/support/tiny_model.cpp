@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <limits>
-#include <tuple>
 
 #include "base/files.h"
 #include "formats/safetensors.h"
@@ -63,14 +62,11 @@ ModelWeights tiny_weights(const TinySizes& sizes, std::uint64_t seed) {
   for (std::size_t b = 0; b < sizes.blocks; ++b) {
     weights.blocks[b].attention_norm = gains();
     weights.blocks[b].mlp_norm = gains();
-    for (const Role role : all_roles()) {
-      LinearWeights& linear = weights.blocks[b].linear(role);
-      linear.info.name = architecture.layer_name(b, role);
-      linear.info.block = b;
-      linear.info.role = role;
-      std::tie(linear.info.out_features, linear.info.in_features) = architecture.layer_shape(weights.config, role);
-      const double gain = role == Role::q_proj || role == Role::k_proj ? 1.5 : 1.0;
-      linear.weight = random.matrix(linear.info.out_features, linear.info.in_features, gain / std::sqrt(double(linear.info.in_features)));
+    for (LayerInfo& layer : architecture.block_layers(weights.config, b)) {
+      LinearWeights& linear = weights.blocks[b].linears.emplace_back();
+      const double gain = layer.role == Role::q_proj || layer.role == Role::k_proj ? 1.5 : 1.0;
+      linear.weight = random.matrix(layer.out_features, layer.in_features, gain / std::sqrt(double(layer.in_features)));
+      linear.info = std::move(layer);
     }
   }
   return weights;

@@ -30,6 +30,10 @@ struct TinySizes {
   bool tied = true;
 };
 
+/// Of Llama, in the order of its layers.
+inline constexpr Role llama_roles[] = {Role::q_proj,    Role::k_proj,  Role::v_proj,   Role::o_proj,
+                                       Role::gate_proj, Role::up_proj, Role::down_proj};
+
 ModelConfig tiny_config(const TinySizes& sizes = {});
 /// Norm gains in [0.5, 1.5]; queries and keys large enough for attention that is far from uniform.
 ModelWeights tiny_weights(const TinySizes& sizes = {}, std::uint64_t seed = 1);

@@ -18,6 +18,10 @@ constexpr std::size_t kElements = 16384;
 
 std::size_t rows_per_part(std::size_t width) { return std::max<std::size_t>(1, kElements / std::max<std::size_t>(1, width)); }
 
+std::size_t rows_needed(std::span<const std::uint32_t> rows) {
+  return rows.empty() ? 0 : std::size_t(*std::max_element(rows.begin(), rows.end())) + 1;
+}
+
 }  // namespace
 
 CpuMatrix::CpuMatrix(const MatrixF& matrix, MatrixStorage storage, Arena& arena, const Meter& meter)
@@ -118,6 +122,54 @@ void CpuBackend::add(const Buffer& x, const Buffer& y, std::size_t count) {
   float* to = values_of<float>(x, count);
   const float* from = values_of<float>(y, count);
   for_parts(count, kElements, [&](std::size_t begin, std::size_t end) { kernels_.add(to + begin, from + begin, end - begin); });
+}
+
+void CpuBackend::layer_norm(const Buffer& x, const Buffer& gain, const Buffer& bias, float epsilon, std::size_t tokens, std::size_t width,
+                            const Buffer& out) {
+  const float *from = values_of<float>(x, tokens * width), *gains = values_of<float>(gain, width), *biases = values_of<float>(bias, width);
+  float* to = values_of<float>(out, tokens * width);
+  for_parts(tokens, rows_per_part(width), [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t) kernels_.layer_norm(from + t * width, gains, biases, epsilon, width, to + t * width);
+  });
+}
+
+void CpuBackend::relu(const Buffer& x, std::size_t count) {
+  float* values = values_of<float>(x, count);
+  for_parts(count, kElements, [&](std::size_t begin, std::size_t end) { kernels_.relu(values + begin, end - begin); });
+}
+
+void CpuBackend::add_bias(const Buffer& x, const Buffer& bias, std::size_t tokens, std::size_t width) {
+  float* values = values_of<float>(x, tokens * width);
+  const float* biases = values_of<float>(bias, width);
+  for_parts(tokens, rows_per_part(width), [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t) kernels_.add(values + t * width, biases, width);
+  });
+}
+
+void CpuBackend::take_columns(const Buffer& x, std::size_t tokens, std::size_t width, std::size_t first, std::size_t count,
+                              const Buffer& out) {
+  const float* from = values_of<float>(x, tokens * width) + first;
+  float* to = values_of<float>(out, tokens * count);
+  for_parts(tokens, rows_per_part(count), [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t) std::memcpy(to + t * count, from + t * width, count * sizeof(float));
+  });
+}
+
+void CpuBackend::take_rows(const Buffer& x, std::span<const std::uint32_t> rows, std::size_t width, const Buffer& out) {
+  const float* from = values_of<float>(x, rows_needed(rows) * width);
+  float* to = values_of<float>(out, rows.size() * width);
+  for_parts(rows.size(), rows_per_part(width), [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) std::memcpy(to + i * width, from + rows[i] * width, width * sizeof(float));
+  });
+}
+
+void CpuBackend::add_rows(const Buffer& x, std::span<const std::uint32_t> rows, std::span<const float> weights, std::size_t width,
+                          const Buffer& to) {
+  const float* from = values_of<float>(x, rows.size() * width);
+  float* sums = values_of<float>(to, rows_needed(rows) * width);
+  for_parts(rows.size(), rows_per_part(width), [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) kernels_.add_scaled(sums + rows[i] * width, from + i * width, weights[i], width);
+  });
 }
 
 void CpuBackend::silu_multiply(const Buffer& gate, const Buffer& up, std::size_t count, const Buffer& out) {

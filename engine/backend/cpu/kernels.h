@@ -80,7 +80,10 @@ struct Kernels {
   void (*widen_codes)(const CodesTile& tile, float* out, std::size_t stride);
 
   void (*rms_norm)(const float* x, const float* gain, float epsilon, std::size_t width, float* out);
+  void (*layer_norm)(const float* x, const float* gain, const float* bias, float epsilon, std::size_t width, float* out);
   void (*add)(float* x, const float* y, std::size_t count);
+  void (*add_scaled)(float* x, const float* y, float factor, std::size_t count);  ///< x += factor · y
+  void (*relu)(float* x, std::size_t count);
   void (*silu_multiply)(const float* gate, const float* up, std::size_t count, float* out);
   void (*rope)(float* x, const float* cosines, const float* sines, std::size_t half);
   /// One vector x (base · power_of_two) ← (x H) · scale; base_matrix (base, base) ±1, scratch as long as x.

@@ -96,6 +96,36 @@ void add(float* x, const float* y, std::size_t count) {
     store_some(x + i, _mm256_add_ps(load_some(x + i, count - i), load_some(y + i, count - i)), count - i);
 }
 
+void layer_norm(const float* x, const float* gain, const float* bias, float epsilon, std::size_t width, float* out) {
+  __m256 sum = _mm256_setzero_ps(), squares = _mm256_setzero_ps();
+  for (std::size_t i = 0; i < width; i += kLanes) sum = _mm256_add_ps(sum, load_some(x + i, width - i));
+  const __m256 mean = _mm256_set1_ps(sum_of(sum) / float(width));
+  for (std::size_t i = 0; i < width; i += kLanes) store_some(out + i, _mm256_sub_ps(load_some(x + i, width - i), mean), width - i);
+  for (std::size_t i = 0; i < width; i += kLanes) {
+    const __m256 v = load_some(out + i, width - i);
+    squares = _mm256_fmadd_ps(v, v, squares);
+  }
+  const float variance = sum_of(squares) / float(width);
+  const __m256 factor = _mm256_set1_ps(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(variance + epsilon))));
+  for (std::size_t i = 0; i < width; i += kLanes) {
+    const std::size_t left = width - i;
+    const __m256 scaled = _mm256_mul_ps(load_some(out + i, left), factor);
+    store_some(out + i, _mm256_fmadd_ps(scaled, load_some(gain + i, left), load_some(bias + i, left)), left);
+  }
+}
+
+void add_scaled(float* x, const float* y, float factor, std::size_t count) {
+  const __m256 by = _mm256_set1_ps(factor);
+  for (std::size_t i = 0; i < count; i += kLanes)
+    store_some(x + i, _mm256_fmadd_ps(by, load_some(y + i, count - i), load_some(x + i, count - i)), count - i);
+}
+
+void relu(float* x, std::size_t count) {
+  // In this order a value that is not a number stays one.
+  for (std::size_t i = 0; i < count; i += kLanes)
+    store_some(x + i, _mm256_max_ps(_mm256_setzero_ps(), load_some(x + i, count - i)), count - i);
+}
+
 void silu_multiply(const float* gate, const float* up, std::size_t count, float* out) {
   for (std::size_t i = 0; i < count; i += kLanes) {
     const __m256 g = load_some(gate + i, count - i);
@@ -591,7 +621,10 @@ const Kernels& avx2_kernels() {
                                    .multiply_codes_float = multiply_codes_float,
                                    .widen_codes = widen_codes,
                                    .rms_norm = rms_norm,
+                                   .layer_norm = layer_norm,
                                    .add = add,
+                                   .add_scaled = add_scaled,
+                                   .relu = relu,
                                    .silu_multiply = silu_multiply,
                                    .rope = rope,
                                    .hadamard = hadamard,

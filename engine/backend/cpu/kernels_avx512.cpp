@@ -69,6 +69,41 @@ void add(float* x, const float* y, std::size_t count) {
   }
 }
 
+void layer_norm(const float* x, const float* gain, const float* bias, float epsilon, std::size_t width, float* out) {
+  __m512 sum = _mm512_setzero_ps(), squares = _mm512_setzero_ps();
+  for (std::size_t i = 0; i < width; i += kLanes) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask_of(width - i), x + i));
+  const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sum) / float(width));
+  for (std::size_t i = 0; i < width; i += kLanes) {
+    const __mmask16 m = mask_of(width - i);
+    const __m512 v = _mm512_maskz_sub_ps(m, _mm512_maskz_loadu_ps(m, x + i), mean);
+    squares = _mm512_fmadd_ps(v, v, squares);
+    _mm512_mask_storeu_ps(out + i, m, v);
+  }
+  const float variance = _mm512_reduce_add_ps(squares) / float(width);
+  const __m512 factor = _mm512_set1_ps(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(variance + epsilon))));
+  for (std::size_t i = 0; i < width; i += kLanes) {
+    const __mmask16 m = mask_of(width - i);
+    const __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, out + i), factor);
+    _mm512_mask_storeu_ps(out + i, m, _mm512_fmadd_ps(scaled, _mm512_maskz_loadu_ps(m, gain + i), _mm512_maskz_loadu_ps(m, bias + i)));
+  }
+}
+
+void add_scaled(float* x, const float* y, float factor, std::size_t count) {
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const __mmask16 m = mask_of(count - i);
+    const __m512 sum = _mm512_fmadd_ps(_mm512_set1_ps(factor), _mm512_maskz_loadu_ps(m, y + i), _mm512_maskz_loadu_ps(m, x + i));
+    _mm512_mask_storeu_ps(x + i, m, sum);
+  }
+}
+
+void relu(float* x, std::size_t count) {
+  // In this order a value that is not a number stays one.
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const __mmask16 m = mask_of(count - i);
+    _mm512_mask_storeu_ps(x + i, m, _mm512_max_ps(_mm512_setzero_ps(), _mm512_maskz_loadu_ps(m, x + i)));
+  }
+}
+
 void silu_multiply(const float* gate, const float* up, std::size_t count, float* out) {
   const __m512 one = _mm512_set1_ps(1.0f);
   for (std::size_t i = 0; i < count; i += kLanes) {
@@ -600,7 +635,10 @@ const Kernels& avx512_kernels() {
                                    .multiply_codes_float = multiply_codes_float,
                                    .widen_codes = widen_codes,
                                    .rms_norm = rms_norm,
+                                   .layer_norm = layer_norm,
                                    .add = add,
+                                   .add_scaled = add_scaled,
+                                   .relu = relu,
                                    .silu_multiply = silu_multiply,
                                    .rope = rope,
                                    .hadamard = hadamard,

@@ -125,6 +125,22 @@ void add(float* x, const float* y, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) x[i] += y[i];
 }
 
+void layer_norm(const float* x, const float* gain, const float* bias, float epsilon, std::size_t width, float* out) {
+  const auto one = [](float) { return 1.0f; };
+  const float mean = dot(x, x, width, one) / float(width);
+  for (std::size_t i = 0; i < width; ++i) out[i] = x[i] - mean;
+  const float factor = 1.0f / std::sqrt(dot(out, out, width, same) / float(width) + epsilon);
+  for (std::size_t i = 0; i < width; ++i) out[i] = out[i] * factor * gain[i] + bias[i];
+}
+
+void add_scaled(float* x, const float* y, float factor, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) x[i] += factor * y[i];
+}
+
+void relu(float* x, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) x[i] = x[i] < 0 ? 0 : x[i];  // not a number stays visible
+}
+
 void silu_multiply(const float* gate, const float* up, std::size_t count, float* out) {
   for (std::size_t i = 0; i < count; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
 }
@@ -199,7 +215,10 @@ const Kernels& scalar_kernels() {
                                .multiply_codes_float = multiply_codes_float,
                                .widen_codes = widen_codes,
                                .rms_norm = rms_norm,
+                               .layer_norm = layer_norm,
                                .add = add,
+                               .add_scaled = add_scaled,
+                               .relu = relu,
                                .silu_multiply = silu_multiply,
                                .rope = rope,
                                .hadamard = hadamard,
