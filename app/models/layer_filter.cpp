@@ -6,11 +6,26 @@
 #include <cmath>
 #include <vector>
 
+#include "model/architecture.h"
+
 namespace lrc::app {
 
 namespace {
 
 using Predicate = std::function<bool(const LayerFacts&)>;
+
+/// All roles of all families, short.
+const QStringList& role_names() {
+  static const QStringList names = [] {
+    QStringList list;
+    for (std::size_t role = 0; role < role_count; ++role) {
+      const auto name = lrc::short_name(Role(role));
+      list << QString::fromUtf8(name.data(), qsizetype(name.size()));
+    }
+    return list;
+  }();
+  return names;
+}
 
 struct Fault {
   QString sentence;
@@ -101,11 +116,11 @@ class Parser {
     if (field == "role") {
       const QStringList roles = value.split(',', Qt::SkipEmptyParts);
       for (const QString& role : roles) {
-        static const QStringList known = {"q", "k", "v", "o", "gate", "up", "down"};
+        const QStringList& known = role_names();
         if (!known.contains(role) && !(role.endsWith("_proj") && known.contains(role.chopped(5))))
-          throw Fault{QObject::tr("no role “%1”; there are q, k, v, o, gate, up, down").arg(role), int(value_start) + 1};
+          throw Fault{QObject::tr("no role “%1”; there are %2").arg(role, known.join(", ")), int(value_start) + 1};
       }
-      return [roles](const LayerFacts& layer) { return roles.contains(layer.role) || roles.contains(layer.role.section('_', 0, 0)); };
+      return [roles](const LayerFacts& layer) { return roles.contains(layer.role) || roles.contains(short_role(layer.role)); };
     }
     if (field == "block") {
       std::vector<std::pair<int, int>> ranges;
@@ -168,6 +183,8 @@ class Parser {
 };
 
 }  // namespace
+
+QString short_role(const QString& role) { return role.endsWith("_proj") ? role.chopped(5) : role; }
 
 LayerFilter LayerFilter::parse(const QString& text) {
   LayerFilter filter;

@@ -16,6 +16,9 @@ struct LayerFacts {
   bool has_override = false, pending = false;
 };
 
+/// "down_proj" → "down"; names without that ending stay.
+QString short_role(const QString& role);
+
 class LayerFilter {
  public:
   /// An empty text matches everything.

@@ -14,12 +14,6 @@
 
 namespace lrc::app {
 
-namespace {
-
-constexpr int roles = 7;
-
-}  // namespace
-
 LayerMap::LayerMap(Workspace& workspace, LayerTableModel& model, LayerProxy& proxy, QWidget* parent)
     : QWidget(parent), workspace_(workspace), model_(model), proxy_(proxy) {
   setObjectName("layersMap");
@@ -129,33 +123,43 @@ LayerMap::Geometry LayerMap::geometry_now() const {
   return {left, 2, cell_width, 16, blocks};
 }
 
-QSize LayerMap::sizeHint() const { return {360, roles * 16 + fontMetrics().height() + 8}; }
-QSize LayerMap::minimumSizeHint() const { return {160, roles * 16 + fontMetrics().height() + 8}; }
+int LayerMap::rows() const {
+  constexpr int of_llama = 7;  // what is drawn while no model is open
+  if (!workspace_.hasModel()) return of_llama;
+  const auto& layers = workspace_.model()->layers();
+  return int(std::ranges::count_if(layers, [](const LayerInfo& layer) { return layer.block == 0; }));
+}
+
+int LayerMap::rowOf(int layer) const { return layer % rows(); }
+
+QString LayerMap::row_title(int row) const {
+  if (!workspace_.hasModel()) return {};
+  const LayerInfo& layer = workspace_.model()->layers()[std::size_t(row)];
+  const std::string name(short_name(layer.role));
+  // "3.up": the experts repeat the roles.
+  return QString::fromStdString(layer.expert == no_expert ? name : std::to_string(layer.expert) + name.substr(name.find('.')));
+}
+
+QSize LayerMap::sizeHint() const { return {360, rows() * 16 + fontMetrics().height() + 8}; }
+QSize LayerMap::minimumSizeHint() const { return {160, rows() * 16 + fontMetrics().height() + 8}; }
 
 QRect LayerMap::cellOf(int layer) const {
   const Geometry g = geometry_now();
-  const auto role = int(workspace_.model()->layers()[std::size_t(layer)].role);
-  return {g.left + model_.row(layer).facts.block * g.cell_width, g.top + role * g.cell_height, g.cell_width, g.cell_height};
+  return {g.left + model_.row(layer).facts.block * g.cell_width, g.top + rowOf(layer) * g.cell_height, g.cell_width, g.cell_height};
 }
 
-int LayerMap::find(int block, int role) const {
-  if (!workspace_.hasModel()) return -1;
-  const auto& layers = workspace_.model()->layers();
-  // Block by block, seven roles: the index is known; checked, because an architecture may differ.
-  const int guess = block * roles + role;
-  if (guess >= 0 && std::size_t(guess) < layers.size() && int(layers[std::size_t(guess)].block) == block &&
-      int(layers[std::size_t(guess)].role) == role)
-    return guess;
-  for (std::size_t i = 0; i < layers.size(); ++i)
-    if (int(layers[i].block) == block && int(layers[i].role) == role) return int(i);
-  return -1;
+int LayerMap::find(int block, int row) const {
+  if (!workspace_.hasModel() || block < 0 || row < 0 || row >= rows()) return -1;
+  // All blocks of a model have the same layers in the same order.
+  const int layer = block * rows() + row;
+  return std::size_t(layer) < workspace_.model()->layers().size() ? layer : -1;
 }
 
 int LayerMap::layerAt(const QPoint& point) const {
   const Geometry g = geometry_now();
   if (point.x() < g.left || point.y() < g.top || g.blocks == 0) return -1;
-  const int block = (point.x() - g.left) / g.cell_width, role = (point.y() - g.top) / g.cell_height;
-  return block < g.blocks && role < roles ? find(block, role) : -1;
+  const int block = (point.x() - g.left) / g.cell_width, row = (point.y() - g.top) / g.cell_height;
+  return block < g.blocks ? find(block, row) : -1;
 }
 
 std::vector<int> LayerMap::layers_in(const QRect& area) const {
@@ -172,17 +176,15 @@ void LayerMap::paintEvent(QPaintEvent*) {
   const QFont small = font_of_points(font(), 8);
   painter.setFont(small);
   const auto& selection = workspace_.selectedLayers();
-  std::vector<bool> role_selected(roles, false);
+  std::vector<bool> row_selected(std::size_t(rows()), false);
   if (workspace_.hasModel())
-    for (const int layer : selection) role_selected[std::size_t(workspace_.model()->layers()[std::size_t(layer)].role)] = true;
-  for (int role = 0; role < roles; ++role) {
+    for (const int layer : selection) row_selected[std::size_t(rowOf(layer))] = true;
+  for (int row = 0; row < rows(); ++row) {
     QFont font = small;
-    font.setBold(role_selected[std::size_t(role)]);
+    font.setBold(row_selected[std::size_t(row)]);
     painter.setFont(font);
-    painter.setPen(role_selected[std::size_t(role)] ? c.text : c.dim);
-    const auto name = short_name(Role(role));
-    painter.drawText(QRect(0, g.top + role * g.cell_height, g.left - 6, g.cell_height), Qt::AlignRight | Qt::AlignVCenter,
-                     QString::fromUtf8(name.data(), qsizetype(name.size())));
+    painter.setPen(row_selected[std::size_t(row)] ? c.text : c.dim);
+    painter.drawText(QRect(0, g.top + row * g.cell_height, g.left - 6, g.cell_height), Qt::AlignRight | Qt::AlignVCenter, row_title(row));
   }
   painter.setFont(small);
   for (int layer = 0; layer < model_.rowCount(); ++layer) {
@@ -216,7 +218,7 @@ void LayerMap::paintEvent(QPaintEvent*) {
     painter.drawRect(cell.adjusted(-1, -1, -1, -1));
   }
   painter.setPen(c.dim);
-  const int base = g.top + roles * g.cell_height;
+  const int base = g.top + rows() * g.cell_height;
   painter.drawText(QRect(0, base, g.left - 6, fontMetrics().height() + 2), Qt::AlignRight | Qt::AlignVCenter, tr("block"));
   const int step = g.blocks * g.cell_width / std::max(1, g.blocks) < 8 ? 10 : 5;
   for (int block = 0; block < g.blocks; ++block) {
@@ -252,12 +254,12 @@ void LayerMap::mousePressEvent(QMouseEvent* event) {
     } else {
       chosen = {layer};
     }
-  } else if (press_.x() < g.left && press_.y() >= g.top && press_.y() < g.top + roles * g.cell_height) {
+  } else if (press_.x() < g.left && press_.y() >= g.top && press_.y() < g.top + rows() * g.cell_height) {
     chosen = layers_in(
         QRect(g.left, g.top + (press_.y() - g.top) / g.cell_height * g.cell_height + 2, g.blocks * g.cell_width, g.cell_height - 4));
-  } else if (press_.x() >= g.left && press_.y() >= g.top + roles * g.cell_height) {
+  } else if (press_.x() >= g.left && press_.y() >= g.top + rows() * g.cell_height) {
     chosen = layers_in(QRect(g.left + (press_.x() - g.left) / g.cell_width * g.cell_width + 1, g.top, std::max(1, g.cell_width - 2),
-                             roles * g.cell_height));
+                             rows() * g.cell_height));
   } else {
     return;
   }
@@ -293,21 +295,21 @@ void LayerMap::contextMenuEvent(QContextMenuEvent* event) {
   if (layer < 0) return;
   const LayerRow& row = model_.row(layer);
   QMenu menu(this);
-  const QString role = row.facts.role.section('_', 0, 0);
+  const QString role = short_role(row.facts.role);
   menu.addAction(tr("Filter: role = %1").arg(role), this, [this, role] { emit filterAsked("role:" + role); });
   const int block = row.facts.block;
   menu.addAction(tr("Filter: block = %1").arg(block), this, [this, block] { emit filterAsked(QString("block:%1").arg(block)); });
   menu.exec(event->globalPos());
 }
 
-void LayerMap::move_current(int block_step, int role_step) {
+void LayerMap::move_current(int block_step, int row_step) {
   const int current = workspace_.currentLayer();
   if (current < 0) {
     workspace_.selectLayers({0}, 0);
     return;
   }
   const LayerInfo& info = workspace_.model()->layers()[std::size_t(current)];
-  const int next = find(int(info.block) + block_step, std::clamp(int(info.role) + role_step, 0, roles - 1));
+  const int next = find(int(info.block) + block_step, std::clamp(rowOf(workspace_.currentLayer()) + row_step, 0, rows() - 1));
   if (next >= 0) workspace_.selectLayers({next}, next);
 }
 

@@ -48,8 +48,11 @@ class LayerMap : public QWidget {
   double value(int layer) const;
   void update_scale();
   std::vector<int> layers_in(const QRect& area) const;
-  void move_current(int block_step, int role_step);
-  int find(int block, int role) const;
+  void move_current(int block_step, int row_step);
+  int rows() const;                  ///< layers of a block
+  int rowOf(int layer) const;        ///< where in its block
+  QString row_title(int row) const;  ///< "down", "3.up"
+  int find(int block, int row) const;
 
   Workspace& workspace_;
   LayerTableModel& model_;

@@ -663,8 +663,8 @@ void RecipeFields::show_values() {
     rank_note_->setText(tr("%1 of %2 with own settings").arg(own).arg(layers.size()));
   } else {
     std::map<std::size_t, QStringList, std::greater<>> by_rank;
-    for (std::size_t i = 0; i < schemes.size() && i < 7; ++i)
-      if (schemes[i]) {
+    for (std::size_t i = 0; i < schemes.size() && model.layers()[i].block == 0; ++i)
+      if (schemes[i] && (model.layers()[i].expert == no_expert || model.layers()[i].expert == 0)) {
         const auto role = short_name(model.layers()[i].role);
         by_rank[schemes[i]->rank] << QString::fromUtf8(role.data(), qsizetype(role.size()));
       }

@@ -1,0 +1,30 @@
+#pragma once
+// The tiny golden model of each family.
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "support/test_data.h"
+
+namespace lrc::test {
+
+struct FamilyModel {
+  const char* family;
+  const char* path;  ///< below tests/data/models
+};
+inline void PrintTo(const FamilyModel& model, std::ostream* stream) { *stream << model.path; }
+
+inline const std::vector<FamilyModel>& family_models() {
+  static const std::vector<FamilyModel> models = {{"llama", "llama-tied/hf"},
+                                                  {"mistral", "mistral/hf"},
+                                                  {"qwen2", "qwen2/qwen2-f16.gguf"},
+                                                  {"qwen3", "qwen3/hf"},
+                                                  {"phi3", "phi3/phi3-q8_0-q4_0.gguf"},
+                                                  {"phi3", "phi3-longrope/hf"},
+                                                  {"mixtral", "mixtral/hf"},
+                                                  {"mixtral", "mixtral/mixtral-q8_0-q4_0.gguf"},
+                                                  {"opt", "opt/hf"}};
+  return models;
+}
+
+}  // namespace lrc::test
