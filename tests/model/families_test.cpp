@@ -48,10 +48,24 @@ TEST_P(Family, RotationsLeaveTheLogits) {
       }
       return true;
     };
-    if (choice.r1) EXPECT_TRUE(changed([](Role) { return true; })) << "the router reads the stream too";
-    if (choice.r1) EXPECT_EQ(rotated.config.norm, NormKind::rms);
-    if (choice.r2) EXPECT_TRUE(changed([](Role role) { return role == Role::v_proj || role == Role::qkv_proj || role == Role::o_proj; }));
-    if (choice.r4) EXPECT_TRUE(changed([](Role role) { return site_of(role) == SiteKind::mlp_hidden; }));
+    if (choice.r1) {
+      EXPECT_TRUE(changed([](Role) {
+        return true;
+    }
+    })) << "the router reads the stream too";
+    if (choice.r1) {
+      EXPECT_EQ(rotated.config.norm, NormKind::rms);
+    }
+    if (choice.r2) {
+      EXPECT_TRUE(changed([](Role role) {
+        return role == Role::v_proj || role == Role::qkv_proj || role == Role::o_proj;
+    }
+    }));
+    if (choice.r4) {
+      EXPECT_TRUE(changed([](Role role) {
+        return site_of(role) == SiteKind::mlp_hidden;
+    }
+    }));
   }
 }
 
