@@ -48,24 +48,13 @@ TEST_P(Family, RotationsLeaveTheLogits) {
       }
       return true;
     };
-    if (choice.r1) {
-      EXPECT_TRUE(changed([](Role) {
-        return true;
-    }
-    })) << "the router reads the stream too";
-    if (choice.r1) {
-      EXPECT_EQ(rotated.config.norm, NormKind::rms);
-    }
-    if (choice.r2) {
-      EXPECT_TRUE(changed([](Role role) {
-        return role == Role::v_proj || role == Role::qkv_proj || role == Role::o_proj;
-    }
-    }));
-    if (choice.r4) {
-      EXPECT_TRUE(changed([](Role role) {
-        return site_of(role) == SiteKind::mlp_hidden;
-    }
-    }));
+    const auto any = [](Role) { return true; };
+    const auto of_values = [](Role role) { return role == Role::v_proj || role == Role::qkv_proj || role == Role::o_proj; };
+    const auto reads_hidden = [](Role role) { return site_of(role) == SiteKind::mlp_hidden; };
+    EXPECT_TRUE(!choice.r1 || changed(any)) << "the router reads the stream too";
+    EXPECT_TRUE(!choice.r1 || rotated.config.norm == NormKind::rms);
+    EXPECT_TRUE(!choice.r2 || changed(of_values));
+    EXPECT_TRUE(!choice.r4 || changed(reads_hidden));
   }
 }
 
