@@ -1,5 +1,7 @@
 #include "support/checking_backend.h"
 
+#include <algorithm>
+
 #include "support/comparison.h"
 
 namespace lrc::test {
@@ -67,6 +69,58 @@ void CheckingBackend::rms_norm(const Buffer& x, const Buffer& gain, float epsilo
   scalar_->rms_norm(twin(x, tokens * width), twin(gain, width), epsilon, tokens, width, expected);
   device_->rms_norm(x, gain, epsilon, tokens, width, out);
   compare("rms_norm", out, expected, tokens * width, rms_norm_bounds(test::download<float>(*scalar_, expected, tokens * width), width));
+}
+
+void CheckingBackend::layer_norm(const Buffer& x, const Buffer& gain, const Buffer& bias, float epsilon, std::size_t tokens,
+                                 std::size_t width, const Buffer& out) {
+  const std::size_t count = tokens * width;
+  const Buffer expected = unwritten(*scalar_, count);
+  const Bounds bounds = layer_norm_bounds(floats(x, count), floats(gain, width), floats(bias, width), epsilon);
+  scalar_->layer_norm(twin(x, count), twin(gain, width), twin(bias, width), epsilon, tokens, width, expected);
+  device_->layer_norm(x, gain, bias, epsilon, tokens, width, out);
+  compare("layer_norm", out, expected, count, bounds);
+}
+
+void CheckingBackend::relu(const Buffer& x, std::size_t count) {
+  const Buffer expected = twin(x, count);
+  scalar_->relu(expected, count);
+  device_->relu(x, count);
+  compare("relu", x, expected, count, Bounds(count, 0.0));
+}
+
+void CheckingBackend::add_bias(const Buffer& x, const Buffer& bias, std::size_t tokens, std::size_t width) {
+  const Buffer expected = twin(x, tokens * width);
+  scalar_->add_bias(expected, twin(bias, width), tokens, width);
+  device_->add_bias(x, bias, tokens, width);
+  compare("add_bias", x, expected, tokens * width, Bounds(tokens * width, 0.0));
+}
+
+void CheckingBackend::take_columns(const Buffer& x, std::size_t tokens, std::size_t width, std::size_t first, std::size_t count,
+                                   const Buffer& out) {
+  const Buffer expected = unwritten(*scalar_, tokens * count);
+  scalar_->take_columns(twin(x, tokens * width), tokens, width, first, count, expected);
+  device_->take_columns(x, tokens, width, first, count, out);
+  compare("take_columns", out, expected, tokens * count, Bounds(tokens * count, 0.0));
+}
+
+void CheckingBackend::take_rows(const Buffer& x, std::span<const std::uint32_t> rows, std::size_t width, const Buffer& out) {
+  const std::size_t count = rows.size() * width;
+  if (count == 0) return device_->take_rows(x, rows, width, out);
+  const Buffer expected = unwritten(*scalar_, count);
+  scalar_->take_rows(twin(x, (*std::ranges::max_element(rows) + std::size_t(1)) * width), rows, width, expected);
+  device_->take_rows(x, rows, width, out);
+  compare("take_rows", out, expected, count, Bounds(count, 0.0));
+}
+
+void CheckingBackend::add_rows(const Buffer& x, std::span<const std::uint32_t> rows, std::span<const float> weights, std::size_t width,
+                               const Buffer& to) {
+  if (rows.empty()) return device_->add_rows(x, rows, weights, width, to);
+  const std::size_t count = (*std::ranges::max_element(rows) + std::size_t(1)) * width;
+  const Buffer expected = twin(to, count);
+  const Bounds bounds = add_rows_bounds(floats(x, rows.size() * width), rows, weights, width, floats(to, count));
+  scalar_->add_rows(twin(x, rows.size() * width), rows, weights, width, expected);
+  device_->add_rows(x, rows, weights, width, to);
+  compare("add_rows", to, expected, count, bounds);
 }
 
 void CheckingBackend::add(const Buffer& x, const Buffer& y, std::size_t count) {

@@ -33,6 +33,15 @@ class CheckingBackend : public Backend {
   std::unique_ptr<DeviceHadamard> upload_hadamard(const HadamardOrder& hadamard) override;
   void embed(const DeviceMatrix& table, std::span<const std::int32_t> ids, const Buffer& out) override;
   void rms_norm(const Buffer& x, const Buffer& gain, float epsilon, std::size_t tokens, std::size_t width, const Buffer& out) override;
+  void layer_norm(const Buffer& x, const Buffer& gain, const Buffer& bias, float epsilon, std::size_t tokens, std::size_t width,
+                  const Buffer& out) override;
+  void relu(const Buffer& x, std::size_t count) override;
+  void add_bias(const Buffer& x, const Buffer& bias, std::size_t tokens, std::size_t width) override;
+  void take_columns(const Buffer& x, std::size_t tokens, std::size_t width, std::size_t first, std::size_t count,
+                    const Buffer& out) override;
+  void take_rows(const Buffer& x, std::span<const std::uint32_t> rows, std::size_t width, const Buffer& out) override;
+  void add_rows(const Buffer& x, std::span<const std::uint32_t> rows, std::span<const float> weights, std::size_t width,
+                const Buffer& to) override;
   void add(const Buffer& x, const Buffer& y, std::size_t count) override;
   void silu_multiply(const Buffer& gate, const Buffer& up, std::size_t count, const Buffer& out) override;
   void multiply(const DeviceMatrix& weight, const Buffer& x, std::size_t first_token, std::size_t tokens, const Buffer& y) override;

@@ -36,6 +36,25 @@ class FailingBackend : public Backend {
   void rms_norm(const Buffer& x, const Buffer& gain, float epsilon, std::size_t tokens, std::size_t width, const Buffer& out) override {
     alive().rms_norm(x, gain, epsilon, tokens, width, out);
   }
+  void layer_norm(const Buffer& x, const Buffer& gain, const Buffer& bias, float epsilon, std::size_t tokens, std::size_t width,
+                  const Buffer& out) override {
+    alive().layer_norm(x, gain, bias, epsilon, tokens, width, out);
+  }
+  void relu(const Buffer& x, std::size_t count) override { alive().relu(x, count); }
+  void add_bias(const Buffer& x, const Buffer& bias, std::size_t tokens, std::size_t width) override {
+    alive().add_bias(x, bias, tokens, width);
+  }
+  void take_columns(const Buffer& x, std::size_t tokens, std::size_t width, std::size_t first, std::size_t count,
+                    const Buffer& out) override {
+    alive().take_columns(x, tokens, width, first, count, out);
+  }
+  void take_rows(const Buffer& x, std::span<const std::uint32_t> rows, std::size_t width, const Buffer& out) override {
+    alive().take_rows(x, rows, width, out);
+  }
+  void add_rows(const Buffer& x, std::span<const std::uint32_t> rows, std::span<const float> weights, std::size_t width,
+                const Buffer& to) override {
+    alive().add_rows(x, rows, weights, width, to);
+  }
   void add(const Buffer& x, const Buffer& y, std::size_t count) override { alive().add(x, y, count); }
   void silu_multiply(const Buffer& gate, const Buffer& up, std::size_t count, const Buffer& out) override {
     alive().silu_multiply(gate, up, count, out);

@@ -10,6 +10,38 @@ Bounds rms_norm_bounds(const std::vector<float>& expected, std::size_t width) {
   return bounds;
 }
 
+Bounds layer_norm_bounds(const std::vector<float>& x, const std::vector<float>& gain, const std::vector<float>& bias, float epsilon) {
+  const std::size_t width = gain.size();
+  Bounds bounds;
+  for (std::size_t t = 0; t < x.size() / width; ++t) {
+    double sum = 0, size = 0, squares = 0;
+    for (std::size_t i = 0; i < width; ++i) {
+      sum += double(x[t * width + i]);
+      size += std::fabs(double(x[t * width + i]));
+    }
+    const double mean = sum / double(width), mean_error = size / double(width) * sum_error(width);
+    for (std::size_t i = 0; i < width; ++i) squares += std::pow(double(x[t * width + i]) - mean, 2);
+    const double factor = 1 / std::sqrt(squares / double(width) + double(epsilon));
+    for (std::size_t i = 0; i < width; ++i) {
+      const double scaled = std::fabs((double(x[t * width + i]) - mean) * factor * double(gain[i]));
+      const double from_mean = (mean_error + std::fabs(double(x[t * width + i])) * 2 * kUnit) * factor * std::fabs(double(gain[i]));
+      bounds.push_back(2 * from_mean + scaled * (sum_error(width) + 2 * mean_error * factor) + std::fabs(double(bias[i])) * 2 * kUnit);
+    }
+  }
+  return bounds;
+}
+
+Bounds add_rows_bounds(const std::vector<float>& x, std::span<const std::uint32_t> rows, std::span<const float> weights, std::size_t width,
+                       const std::vector<float>& before) {
+  Bounds bounds(before.size(), 0.0);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    for (std::size_t c = 0; c < width; ++c) {
+      const std::size_t at = rows[i] * width + c;
+      bounds[at] = (std::fabs(double(before[at])) + std::fabs(double(weights[i]) * double(x[i * width + c]))) * 2 * kUnit;
+    }
+  return bounds;
+}
+
 Bounds silu_multiply_bounds(const std::vector<float>& gate, const std::vector<float>& up) {
   Bounds bounds;
   for (std::size_t i = 0; i < gate.size(); ++i) {

@@ -3,6 +3,7 @@
 // Every bound is a rounding unit times a norm of the operands, so that it shrinks and grows with the numbers that are computed.
 #include <cmath>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "backend/backend.h"
@@ -19,6 +20,11 @@ inline double sum_error(std::size_t n) { return 4 * (std::sqrt(double(n)) + 4) *
 
 /// `expected` (tokens, width) is the definition's result.
 Bounds rms_norm_bounds(const std::vector<float>& expected, std::size_t width);
+/// x (tokens, width): the error of the mean, and the sum of squares behind it.
+Bounds layer_norm_bounds(const std::vector<float>& x, const std::vector<float>& gain, const std::vector<float>& bias, float epsilon);
+/// Row rows[i] of `before` += weights[i] · row i of x: one product and one sum, in one rounding or in two.
+Bounds add_rows_bounds(const std::vector<float>& x, std::span<const std::uint32_t> rows, std::span<const float> weights, std::size_t width,
+                       const std::vector<float>& before);
 Bounds silu_multiply_bounds(const std::vector<float>& gate, const std::vector<float>& up);
 Bounds rope_bounds(const std::vector<float>& x, std::size_t tokens, std::size_t heads, std::size_t head_dim, float attention_factor);
 Bounds hadamard_bounds(const std::vector<float>& x, std::size_t order);
