@@ -5,7 +5,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/vector_kernels.h"
 
 namespace lrc::cpu {
 namespace {
@@ -13,152 +13,6 @@ namespace {
 constexpr std::size_t kLanes = 16;
 
 __mmask16 mask_of(std::size_t count) { return count >= kLanes ? __mmask16(0xffff) : __mmask16((1u << count) - 1u); }
-
-// ---- elementwise -------------------------------------------------------------------------------------------------------
-
-/// e^x: x = n ln 2 + r, |r| ≤ ln 2 / 2, Taylor's series to r⁷ (remainder below 6e-9). Limited to the normal numbers.
-__m512 exponential(__m512 x) {
-  x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-87.3f)), _mm512_set1_ps(88.7f));
-  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  // ln 2 in two parts: the first has few enough bits that n times it is exact.
-  __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693145752f), x);
-  r = _mm512_fnmadd_ps(n, _mm512_set1_ps(1.42860677e-6f), r);
-  __m512 p = _mm512_set1_ps(1.0f / 5040);
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 720));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 120));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 24));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 6));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-  return _mm512_scalef_ps(p, n);
-}
-
-void widen(const std::uint16_t* half, std::size_t count, float* out) {
-  for (std::size_t i = 0; i < count; i += kLanes) {
-    const __mmask16 m = mask_of(count - i);
-    _mm512_mask_storeu_ps(out + i, m, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, half + i)));
-  }
-}
-
-void rms_norm(const float* x, const float* gain, float epsilon, std::size_t width, float* out) {
-  __m512 a = _mm512_setzero_ps(), b = _mm512_setzero_ps();
-  std::size_t i = 0;
-  for (; i + 2 * kLanes <= width; i += 2 * kLanes) {
-    const __m512 u = _mm512_loadu_ps(x + i), v = _mm512_loadu_ps(x + i + kLanes);
-    a = _mm512_fmadd_ps(u, u, a);
-    b = _mm512_fmadd_ps(v, v, b);
-  }
-  for (; i < width; i += kLanes) {
-    const __m512 u = _mm512_maskz_loadu_ps(mask_of(width - i), x + i);
-    a = _mm512_fmadd_ps(u, u, a);
-  }
-  const float mean = _mm512_reduce_add_ps(_mm512_add_ps(a, b)) / float(width);
-  const __m512 factor = _mm512_set1_ps(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean + epsilon))));
-  for (i = 0; i < width; i += kLanes) {
-    const __mmask16 m = mask_of(width - i);
-    const __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), factor);
-    _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(scaled, _mm512_maskz_loadu_ps(m, gain + i)));
-  }
-}
-
-void add(float* x, const float* y, std::size_t count) {
-  for (std::size_t i = 0; i < count; i += kLanes) {
-    const __mmask16 m = mask_of(count - i);
-    _mm512_mask_storeu_ps(x + i, m, _mm512_add_ps(_mm512_maskz_loadu_ps(m, x + i), _mm512_maskz_loadu_ps(m, y + i)));
-  }
-}
-
-void layer_norm(const float* x, const float* gain, const float* bias, float epsilon, std::size_t width, float* out) {
-  __m512 sum = _mm512_setzero_ps(), squares = _mm512_setzero_ps();
-  for (std::size_t i = 0; i < width; i += kLanes) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask_of(width - i), x + i));
-  const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sum) / float(width));
-  for (std::size_t i = 0; i < width; i += kLanes) {
-    const __mmask16 m = mask_of(width - i);
-    const __m512 v = _mm512_maskz_sub_ps(m, _mm512_maskz_loadu_ps(m, x + i), mean);
-    squares = _mm512_fmadd_ps(v, v, squares);
-    _mm512_mask_storeu_ps(out + i, m, v);
-  }
-  const float variance = _mm512_reduce_add_ps(squares) / float(width);
-  const __m512 factor = _mm512_set1_ps(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(variance + epsilon))));
-  for (std::size_t i = 0; i < width; i += kLanes) {
-    const __mmask16 m = mask_of(width - i);
-    const __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, out + i), factor);
-    _mm512_mask_storeu_ps(out + i, m, _mm512_fmadd_ps(scaled, _mm512_maskz_loadu_ps(m, gain + i), _mm512_maskz_loadu_ps(m, bias + i)));
-  }
-}
-
-void add_scaled(float* x, const float* y, float factor, std::size_t count) {
-  for (std::size_t i = 0; i < count; i += kLanes) {
-    const __mmask16 m = mask_of(count - i);
-    const __m512 sum = _mm512_fmadd_ps(_mm512_set1_ps(factor), _mm512_maskz_loadu_ps(m, y + i), _mm512_maskz_loadu_ps(m, x + i));
-    _mm512_mask_storeu_ps(x + i, m, sum);
-  }
-}
-
-void relu(float* x, std::size_t count) {
-  // In this order a value that is not a number stays one.
-  for (std::size_t i = 0; i < count; i += kLanes) {
-    const __mmask16 m = mask_of(count - i);
-    _mm512_mask_storeu_ps(x + i, m, _mm512_max_ps(_mm512_setzero_ps(), _mm512_maskz_loadu_ps(m, x + i)));
-  }
-}
-
-void silu_multiply(const float* gate, const float* up, std::size_t count, float* out) {
-  const __m512 one = _mm512_set1_ps(1.0f);
-  for (std::size_t i = 0; i < count; i += kLanes) {
-    const __mmask16 m = mask_of(count - i);
-    const __m512 g = _mm512_maskz_loadu_ps(m, gate + i);
-    const __m512 denominator = _mm512_add_ps(one, exponential(_mm512_sub_ps(_mm512_setzero_ps(), g)));
-    const __m512 silu = _mm512_div_ps(g, denominator);
-    _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(silu, _mm512_maskz_loadu_ps(m, up + i)));
-  }
-}
-
-void rope(float* x, const float* cosines, const float* sines, std::size_t half) {
-  for (std::size_t i = 0; i < half; i += kLanes) {
-    const __mmask16 m = mask_of(half - i);
-    const __m512 a = _mm512_maskz_loadu_ps(m, x + i), b = _mm512_maskz_loadu_ps(m, x + half + i);
-    const __m512 c = _mm512_maskz_loadu_ps(m, cosines + i), s = _mm512_maskz_loadu_ps(m, sines + i);
-    _mm512_mask_storeu_ps(x + i, m, _mm512_fmsub_ps(a, c, _mm512_mul_ps(b, s)));
-    _mm512_mask_storeu_ps(x + half + i, m, _mm512_fmadd_ps(b, c, _mm512_mul_ps(a, s)));
-  }
-}
-
-// ---- the activation quantizer --------------------------------------------------------------------------------------------
-
-bool quantize_group(const float* x, std::size_t count, float factor, float lowest, float highest, std::int8_t* codes, float* scale) {
-  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-  __m512i largest = _mm512_setzero_si512();
-  for (std::size_t i = 0; i < count; i += kLanes)
-    largest = _mm512_max_epu32(largest, _mm512_and_si512(magnitude, _mm512_maskz_loadu_epi32(mask_of(count - i), x + i)));
-  const unsigned bits = _mm512_reduce_max_epu32(largest);
-  float value;
-  __builtin_memcpy(&value, &bits, sizeof value);
-  *scale = value * factor;
-  const bool finite = bits < 0x7f800000u && *scale < __builtin_inff();
-  if (!finite || *scale == 0.0f) {
-    for (std::size_t i = 0; i < count; ++i) codes[i] = 0;
-    return finite;
-  }
-  const __m512 s = _mm512_set1_ps(*scale), low = _mm512_set1_ps(lowest), high = _mm512_set1_ps(highest);
-  const __m512 one = _mm512_set1_ps(1.0f), half = _mm512_set1_ps(0.5f);
-  for (std::size_t i = 0; i < count; i += kLanes) {
-    const __mmask16 m = mask_of(count - i);
-    const __m512 v = _mm512_maskz_loadu_ps(m, x + i);
-    const __m512 quotient = _mm512_min_ps(_mm512_max_ps(_mm512_div_ps(v, s), low), high);
-    __m512 q = _mm512_roundscale_ps(quotient, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const __mmask16 odd = _mm512_test_epi32_mask(_mm512_cvtps_epi32(q), _mm512_set1_epi32(1));
-    const __m512 above = _mm512_mul_ps(_mm512_add_ps(q, half), s), below = _mm512_mul_ps(_mm512_sub_ps(q, half), s);
-    const __mmask16 up = _mm512_cmp_ps_mask(v, above, _CMP_GT_OQ) | (_mm512_cmp_ps_mask(v, above, _CMP_EQ_OQ) & odd);
-    const __mmask16 down = _mm512_cmp_ps_mask(v, below, _CMP_LT_OQ) | (_mm512_cmp_ps_mask(v, below, _CMP_EQ_OQ) & odd);
-    q = _mm512_mask_add_ps(q, up, q, one);
-    q = _mm512_mask_sub_ps(q, down, q, one);
-    q = _mm512_min_ps(_mm512_max_ps(q, low), high);
-    _mm512_mask_cvtepi32_storeu_epi8(codes + i, m, _mm512_cvtps_epi32(q));
-  }
-  return true;
-}
 
 // ---- float products ------------------------------------------------------------------------------------------------------
 
@@ -195,52 +49,96 @@ void dot_some(const Weight* w, std::size_t w_stride, std::size_t columns, const 
     for (int t = 0; t < kTokens; ++t) y[std::size_t(t) * y_stride + std::size_t(r)] = _mm512_reduce_add_ps(sums[r][t]);
 }
 
-template <int kTokens, typename Weight>
-void dot_tokens(const Weight* w, std::size_t rows, std::size_t columns, const float* x, std::size_t x_stride, float* y,
-                std::size_t y_stride) {
-  std::size_t r = 0;
-  for (; r + 4 <= rows; r += 4) dot_some<4, kTokens>(w + r * columns, columns, columns, x, x_stride, y + r, y_stride);
-  for (; r < rows; ++r) dot_some<1, kTokens>(w + r * columns, columns, columns, x, x_stride, y + r, y_stride);
+/// One butterfly stage inside a vector: lanes with a 0 in the bit get a + b, the others a − b.
+template <int kStep>
+inline __attribute__((always_inline)) __m512 butterfly(__m512 v) {
+  __m512 other;
+  __mmask16 upper;
+  if constexpr (kStep == 1) {
+    other = _mm512_permute_ps(v, 0xb1);
+    upper = 0xaaaa;
+  } else if constexpr (kStep == 2) {
+    other = _mm512_permute_ps(v, 0x4e);
+    upper = 0xcccc;
+  } else if constexpr (kStep == 4) {
+    other = _mm512_shuffle_f32x4(v, v, 0xb1);
+    upper = 0xf0f0;
+  } else {
+    other = _mm512_shuffle_f32x4(v, v, 0x4e);
+    upper = 0xff00;
+  }
+  return _mm512_mask_sub_ps(_mm512_add_ps(v, other), upper, other, v);
 }
 
-template <typename Weight>
-void dot_rows(const Weight* w, std::size_t rows, std::size_t columns, const float* x, std::size_t x_stride, std::size_t tokens, float* y,
-              std::size_t y_stride) {
-  while (tokens > 0) {
-    const std::size_t now = tokens < 4 ? tokens : 4;
-    switch (now) {
-      case 1:
-        dot_tokens<1>(w, rows, columns, x, x_stride, y, y_stride);
-        break;
-      case 2:
-        dot_tokens<2>(w, rows, columns, x, x_stride, y, y_stride);
-        break;
-      case 3:
-        dot_tokens<3>(w, rows, columns, x, x_stride, y, y_stride);
-        break;
-      default:
-        dot_tokens<4>(w, rows, columns, x, x_stride, y, y_stride);
-        break;
-    }
-    tokens -= now;
-    x += now * x_stride;
-    y += now * y_stride;
-  }
-}
+/// What vector_kernels.h asks for.
+struct Avx512 {
+  using Floats = __m512;
+  static constexpr std::size_t lanes = kLanes;
+  static constexpr float highest_exponent = 88.7f;
 
-void add_pair_panel(const std::uint16_t* panel, std::size_t components, std::size_t columns, const float* s, std::size_t s_stride,
-                    std::size_t tokens, float* y, std::size_t y_stride) {
-  for (std::size_t t = 0; t < tokens; ++t, s += s_stride, y += y_stride) {
-    __m512 sums[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
-    for (std::size_t k = 0; k < components; ++k) {
-      const __m512 value = _mm512_set1_ps(s[k]);
-      for (int i = 0; i < 4; ++i) sums[i] = _mm512_fmadd_ps(load(panel + k * kPairPanel + std::size_t(i) * kLanes, 0xffff), value, sums[i]);
-    }
-    for (std::size_t i = 0; i < 4 && i * kLanes < columns; ++i) {
-      const __mmask16 m = mask_of(columns - i * kLanes);
-      _mm512_mask_storeu_ps(y + i * kLanes, m, _mm512_add_ps(_mm512_maskz_loadu_ps(m, y + i * kLanes), sums[i]));
-    }
+  static Floats all(float x) { return _mm512_set1_ps(x); }
+  template <typename Value>
+  static Floats load(const Value* from) {
+    return cpu::load(from, 0xffff);
   }
+  template <typename Value>
+  static Floats load_some(const Value* from, std::size_t count) {
+    return cpu::load(from, mask_of(count));
+  }
+  static void store(float* to, Floats v) { _mm512_storeu_ps(to, v); }
+  static void store_some(float* to, Floats v, std::size_t count) { _mm512_mask_storeu_ps(to, mask_of(count), v); }
+  static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+  static Floats multiply_subtract(Floats a, Floats b, Floats c) { return _mm512_fmsub_ps(a, b, c); }
+  static Floats negative_multiply_add(Floats a, Floats b, Floats c) { return _mm512_fnmadd_ps(a, b, c); }
+  static Floats smaller(Floats a, Floats b) { return _mm512_min_ps(a, b); }
+  static Floats larger(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+  static Floats first(std::size_t count, Floats v, Floats other) { return _mm512_mask_blend_ps(mask_of(count), other, v); }
+  static Floats round(Floats v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static Floats scale_by_power(Floats v, Floats n) { return _mm512_scalef_ps(v, n); }
+  static float sum(Floats v) { return _mm512_reduce_add_ps(v); }
+  static float largest(Floats v) { return _mm512_reduce_max_ps(v); }
+  static Floats butterflies(Floats v) { return butterfly<8>(butterfly<4>(butterfly<2>(butterfly<1>(v)))); }
+  static constexpr int rows_at_once(int) { return 4; }
+  template <int kRows, int kTokens, typename Weight>
+  static void dot_some(const Weight* w, std::size_t w_stride, std::size_t columns, const float* x, std::size_t x_stride, float* y,
+                       std::size_t y_stride) {
+    cpu::dot_some<kRows, kTokens>(w, w_stride, columns, x, x_stride, y, y_stride);
+  }
+};
+
+// ---- the activation quantizer --------------------------------------------------------------------------------------------
+
+bool quantize_group(const float* x, std::size_t count, float factor, float lowest, float highest, std::int8_t* codes, float* scale) {
+  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+  __m512i largest = _mm512_setzero_si512();
+  for (std::size_t i = 0; i < count; i += kLanes)
+    largest = _mm512_max_epu32(largest, _mm512_and_si512(magnitude, _mm512_maskz_loadu_epi32(mask_of(count - i), x + i)));
+  const unsigned bits = _mm512_reduce_max_epu32(largest);
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  *scale = value * factor;
+  const bool finite = bits < 0x7f800000u && *scale < __builtin_inff();
+  if (!finite || *scale == 0.0f) {
+    for (std::size_t i = 0; i < count; ++i) codes[i] = 0;
+    return finite;
+  }
+  const __m512 s = _mm512_set1_ps(*scale), low = _mm512_set1_ps(lowest), high = _mm512_set1_ps(highest);
+  const __m512 one = _mm512_set1_ps(1.0f), half = _mm512_set1_ps(0.5f);
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const __mmask16 m = mask_of(count - i);
+    const __m512 v = _mm512_maskz_loadu_ps(m, x + i);
+    const __m512 quotient = _mm512_min_ps(_mm512_max_ps(_mm512_div_ps(v, s), low), high);
+    __m512 q = _mm512_roundscale_ps(quotient, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __mmask16 odd = _mm512_test_epi32_mask(_mm512_cvtps_epi32(q), _mm512_set1_epi32(1));
+    const __m512 above = _mm512_mul_ps(_mm512_add_ps(q, half), s), below = _mm512_mul_ps(_mm512_sub_ps(q, half), s);
+    const __mmask16 up = _mm512_cmp_ps_mask(v, above, _CMP_GT_OQ) | (_mm512_cmp_ps_mask(v, above, _CMP_EQ_OQ) & odd);
+    const __mmask16 down = _mm512_cmp_ps_mask(v, below, _CMP_LT_OQ) | (_mm512_cmp_ps_mask(v, below, _CMP_EQ_OQ) & odd);
+    q = _mm512_mask_add_ps(q, up, q, one);
+    q = _mm512_mask_sub_ps(q, down, q, one);
+    q = _mm512_min_ps(_mm512_max_ps(q, low), high);
+    _mm512_mask_cvtepi32_storeu_epi8(codes + i, m, _mm512_cvtps_epi32(q));
+  }
+  return true;
 }
 
 // ---- quantized products --------------------------------------------------------------------------------------------------
@@ -461,20 +359,10 @@ void multiply_float_panel(const CodesTile& tile, std::size_t row, const float* x
 
 template <bool kWide>
 void multiply_float(const CodesTile& tile, const float* x, std::size_t x_stride) {
-  for (std::size_t row = tile.first_row; row < tile.last_row; row += kPanelRows) switch (tile.tokens) {
-      case 1:
-        multiply_float_panel<1, kWide>(tile, row, x, x_stride);
-        break;
-      case 2:
-        multiply_float_panel<2, kWide>(tile, row, x, x_stride);
-        break;
-      case 3:
-        multiply_float_panel<3, kWide>(tile, row, x, x_stride);
-        break;
-      default:
-        multiply_float_panel<4, kWide>(tile, row, x, x_stride);
-        break;
-    }
+  with_tokens(tile.tokens, [&](auto constant) {
+    for (std::size_t row = tile.first_row; row < tile.last_row; row += kPanelRows)
+      multiply_float_panel<decltype(constant)::value, kWide>(tile, row, x, x_stride);
+  });
 }
 
 void multiply_codes_float(const CodesTile& tile, const float* x, std::size_t x_stride) {
@@ -505,145 +393,31 @@ void widen_codes(const CodesTile& tile, float* out, std::size_t stride) {
   tile.wide ? widen_panels<true>(tile, out, stride) : widen_panels<false>(tile, out, stride);
 }
 
-// ---- Hadamard and attention ----------------------------------------------------------------------------------------------
-
-/// One butterfly stage inside a vector: lanes with a 0 in the bit get a + b, the others a − b.
-template <int kStep>
-inline __attribute__((always_inline)) __m512 butterfly(__m512 v) {
-  __m512 other;
-  __mmask16 upper;
-  if constexpr (kStep == 1) {
-    other = _mm512_permute_ps(v, 0xb1);
-    upper = 0xaaaa;
-  } else if constexpr (kStep == 2) {
-    other = _mm512_permute_ps(v, 0x4e);
-    upper = 0xcccc;
-  } else if constexpr (kStep == 4) {
-    other = _mm512_shuffle_f32x4(v, v, 0xb1);
-    upper = 0xf0f0;
-  } else {
-    other = _mm512_shuffle_f32x4(v, v, 0x4e);
-    upper = 0xff00;
-  }
-  return _mm512_mask_sub_ps(_mm512_add_ps(v, other), upper, other, v);
-}
-
-void hadamard(float* x, std::size_t base, std::size_t power_of_two, const float* base_matrix, float scale, float* scratch) {
-  if (power_of_two < kLanes) return scalar_kernels().hadamard(x, base, power_of_two, base_matrix, scale, scratch);
-  const std::size_t width = base * power_of_two;
-  for (std::size_t i = 0; i < width; i += kLanes) {
-    __m512 v = _mm512_loadu_ps(x + i);
-    v = butterfly<8>(butterfly<4>(butterfly<2>(butterfly<1>(v))));
-    _mm512_storeu_ps(x + i, v);
-  }
-  for (std::size_t step = kLanes; step < power_of_two; step *= 2)
-    for (std::size_t block = 0; block < width; block += 2 * step)
-      for (std::size_t i = block; i < block + step; i += kLanes) {
-        const __m512 a = _mm512_loadu_ps(x + i), b = _mm512_loadu_ps(x + i + step);
-        _mm512_storeu_ps(x + i, _mm512_add_ps(a, b));
-        _mm512_storeu_ps(x + i + step, _mm512_sub_ps(a, b));
-      }
-  const __m512 factor = _mm512_set1_ps(scale);
-  if (base == 1) {
-    for (std::size_t i = 0; i < width; i += kLanes) _mm512_storeu_ps(x + i, _mm512_mul_ps(_mm512_loadu_ps(x + i), factor));
-    return;
-  }
-  for (std::size_t i = 0; i < width; i += kLanes) _mm512_storeu_ps(scratch + i, _mm512_loadu_ps(x + i));
-  // Four outputs at a time share what they read.
-  for (std::size_t i = 0; i < power_of_two; i += kLanes)
-    for (std::size_t b = 0; b < base; b += 4) {
-      const std::size_t count = base - b < 4 ? base - b : 4;
-      __m512 sums[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
-      if (count == 4) {
-        for (std::size_t a = 0; a < base; ++a) {
-          const __m512 v = _mm512_loadu_ps(scratch + a * power_of_two + i);
-          for (std::size_t j = 0; j < 4; ++j) sums[j] = _mm512_fmadd_ps(_mm512_set1_ps(base_matrix[a * base + b + j]), v, sums[j]);
-        }
-      } else {
-        for (std::size_t a = 0; a < base; ++a)
-          for (std::size_t j = 0; j < count; ++j)
-            sums[j] =
-                _mm512_fmadd_ps(_mm512_set1_ps(base_matrix[a * base + b + j]), _mm512_loadu_ps(scratch + a * power_of_two + i), sums[j]);
-      }
-      for (std::size_t j = 0; j < count; ++j) _mm512_storeu_ps(x + (b + j) * power_of_two + i, _mm512_mul_ps(sums[j], factor));
-    }
-}
-
-float softmax_step(float* scores, std::size_t count, float scale, float* maximum, float* sum) {
-  const __m512 factor = _mm512_set1_ps(scale);
-  __m512 highest = _mm512_set1_ps(*maximum);
-  for (std::size_t i = 0; i < count; i += kLanes) {
-    const __mmask16 m = mask_of(count - i);
-    highest = _mm512_mask_max_ps(highest, m, highest, _mm512_mul_ps(_mm512_maskz_loadu_ps(m, scores + i), factor));
-  }
-  const float largest = _mm512_reduce_max_ps(highest);
-  const __m512 shift = _mm512_set1_ps(largest);
-  __m512 total = _mm512_setzero_ps();
-  for (std::size_t i = 0; i < count; i += kLanes) {
-    const __mmask16 m = mask_of(count - i);
-    const __m512 value = exponential(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(m, scores + i), factor, shift));
-    total = _mm512_mask_add_ps(total, m, total, value);
-    _mm512_mask_storeu_ps(scores + i, m, value);
-  }
-  // The first time *maximum is −infinity and *sum 0; the exponential's limit then gives a tiny number times 0.
-  const float earlier = _mm512_cvtss_f32(exponential(_mm512_set1_ps(*maximum - largest)));
-  *sum = *sum * earlier + _mm512_reduce_add_ps(total);
-  *maximum = largest;
-  return earlier;
-}
-
-void attend(const float* q, const float* k, const float* v, std::size_t kv_stride, std::size_t keys, std::size_t head_dim, float scale,
-            float* scores, float* out) {
-  std::size_t i = 0;
-  for (; i + 4 <= keys; i += 4) dot_some<4, 1>(k + i * kv_stride, kv_stride, head_dim, q, 0, scores + i, 0);
-  for (; i < keys; ++i) dot_some<1, 1>(k + i * kv_stride, kv_stride, head_dim, q, 0, scores + i, 0);
-  float maximum = -__builtin_inff(), sum = 0;
-  softmax_step(scores, keys, scale, &maximum, &sum);
-  const __m512 inverse = _mm512_set1_ps(1.0f / sum);
-  for (std::size_t d = 0; d < head_dim; d += 2 * kLanes) {
-    const __mmask16 m0 = mask_of(head_dim - d), m1 = head_dim - d > kLanes ? mask_of(head_dim - d - kLanes) : __mmask16(0);
-    __m512 a0 = _mm512_setzero_ps(), a1 = a0, b0 = a0, b1 = a0;
-    const float* at = v + d;
-    for (i = 0; i + 2 <= keys; i += 2, at += 2 * kv_stride) {
-      const __m512 p = _mm512_set1_ps(scores[i]), p_next = _mm512_set1_ps(scores[i + 1]);
-      a0 = _mm512_fmadd_ps(p, load(at, m0), a0);
-      a1 = _mm512_fmadd_ps(p, load(at + kLanes, m1), a1);
-      b0 = _mm512_fmadd_ps(p_next, load(at + kv_stride, m0), b0);
-      b1 = _mm512_fmadd_ps(p_next, load(at + kv_stride + kLanes, m1), b1);
-    }
-    if (i < keys) {
-      a0 = _mm512_fmadd_ps(_mm512_set1_ps(scores[i]), load(at, m0), a0);
-      a1 = _mm512_fmadd_ps(_mm512_set1_ps(scores[i]), load(at + kLanes, m1), a1);
-    }
-    _mm512_mask_storeu_ps(out + d, m0, _mm512_mul_ps(_mm512_add_ps(a0, b0), inverse));
-    _mm512_mask_storeu_ps(out + d + kLanes, m1, _mm512_mul_ps(_mm512_add_ps(a1, b1), inverse));
-  }
-}
-
 }  // namespace
 
 const Kernels& avx512_kernels() {
+  using Shared = VectorKernels<Avx512>;
   static constexpr Kernels kernels{.name = "AVX-512 VNNI",
                                    .packed = true,
                                    .tile_tokens = 8,
-                                   .dot_rows_f32 = dot_rows<float>,
-                                   .dot_rows_f16 = dot_rows<std::uint16_t>,
-                                   .add_pair_panel = add_pair_panel,
-                                   .widen = widen,
+                                   .dot_rows_f32 = Shared::dot_rows<float>,
+                                   .dot_rows_f16 = Shared::dot_rows<std::uint16_t>,
+                                   .add_pair_panel = Shared::add_pair_panel,
+                                   .widen = Shared::widen,
                                    .quantize_group = quantize_group,
                                    .multiply_codes = multiply_codes,
                                    .multiply_codes_float = multiply_codes_float,
                                    .widen_codes = widen_codes,
-                                   .rms_norm = rms_norm,
-                                   .layer_norm = layer_norm,
-                                   .add = add,
-                                   .add_scaled = add_scaled,
-                                   .relu = relu,
-                                   .silu_multiply = silu_multiply,
-                                   .rope = rope,
-                                   .hadamard = hadamard,
-                                   .attend = attend,
-                                   .softmax_step = softmax_step};
+                                   .rms_norm = Shared::rms_norm,
+                                   .layer_norm = Shared::layer_norm,
+                                   .add = Shared::add,
+                                   .add_scaled = Shared::add_scaled,
+                                   .relu = Shared::relu,
+                                   .silu_multiply = Shared::silu_multiply,
+                                   .rope = Shared::rope,
+                                   .hadamard = Shared::hadamard,
+                                   .attend = Shared::attend,
+                                   .softmax_step = Shared::softmax_step};
   return kernels;
 }
 
