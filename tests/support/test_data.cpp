@@ -8,6 +8,8 @@
 
 namespace lrc::test {
 
+std::filesystem::path data(const std::string& name) { return std::filesystem::path(LRC_TEST_DATA) / name; }
+
 std::filesystem::path sample_model() {
   const auto file = cache_folder() / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf";
   return std::filesystem::exists(file) ? file : std::filesystem::path();

@@ -5,7 +5,7 @@
 namespace lrc::test {
 
 /// A file below tests/data/.
-inline std::filesystem::path data(const std::string& name) { return std::filesystem::path(LRC_TEST_DATA) / name; }
+std::filesystem::path data(const std::string& name);
 
 /// The real sample model in the user's cache folder (tests/run.sh gets it), or an empty path where it is not there.
 std::filesystem::path sample_model();
