@@ -35,6 +35,8 @@ void print_summary(const Manifest& m, const std::string& folder) {
   std::cout << "\n";
   for (const auto& [stage, seconds] : m.timings) std::cout << stage << " " << fixed(seconds, 1) << " s  ";
   std::cout << "\npeak memory " << megabytes(m.peak_memory_bytes) << "\n";
+  for (const auto& layer : m.layers)
+    if (!layer.warning.empty()) std::cout << "warning: " << layer.name << ": " << layer.warning << "\n";
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "base/parallel.h"
+#include "calibration/expert_moments.h"
 
 namespace lrc {
 namespace {
@@ -28,6 +29,24 @@ double cost(const LayerInfo& layer) {
   return in * in * in + 3 * out * in * in + 10 * small * small * small;
 }
 
+/// Fills up the moments of experts that saw few tokens, and says so in their tasks.
+void support_experts(BlockMoments& moments, std::vector<LayerTask>& tasks) {
+  const SiteSchemes schemes = site_schemes(tasks, moments.by_site.size());
+  const SecondMoments& all = moments.by_site[std::size_t(SiteKind::mlp_input)];
+  std::map<std::size_t, ExpertSupport> done;
+  for (LayerTask& task : tasks) {
+    const Site site = task.layer->site();
+    SecondMoments& own = moments.by_site[site.index()];
+    task.tokens = own.tokens;
+    if (site.expert == no_expert) continue;
+    // What all tokens bring to the site is known for the inputs, and where it was quantized alike.
+    const bool known = site.kind == SiteKind::mlp_input && schemes[site.index()] == schemes[std::size_t(site.kind)];
+    if (!done.contains(site.index())) done[site.index()] = support_expert(own, task.layer->in_features, known ? &all : nullptr);
+    task.tokens = done[site.index()].tokens;
+    task.warning = done[site.index()].warning;
+  }
+}
+
 }  // namespace
 
 SiteSchemes site_schemes(const std::vector<LayerTask>& tasks, std::size_t sites) {
@@ -44,6 +63,7 @@ SiteSchemes site_schemes(const std::vector<LayerTask>& tasks, std::size_t sites)
 
 void solve_block(const BlockWeights& weights, BlockMoments moments, std::vector<LayerTask> tasks, std::stop_token stop,
                  const SolvedCallback& solved) {
+  support_experts(moments, tasks);
   std::stable_sort(tasks.begin(), tasks.end(), [](const LayerTask& a, const LayerTask& b) { return cost(*a.layer) > cost(*b.layer); });
   // Layers of one site may be damped differently, then they share nothing but the moments.
   std::map<std::pair<std::size_t, double>, SharedSite> sites;

@@ -37,6 +37,8 @@ Json layer_to_json(const LayerRecord& layer) {
   json["held_out_loss"] = optional_number(layer.held_out_loss);
   json["weights_only"] = number_or_null(layer.weights_only);
   json["activations_only"] = number_or_null(layer.activations_only);
+  json["tokens"] = layer.tokens;
+  if (!layer.warning.empty()) json["warning"] = layer.warning;
   json["seconds"] = layer.seconds;
   json["file"] = layer.file;
   json["sha256"] = layer.sha256;
@@ -84,6 +86,8 @@ LayerRecord layer_from_json(const Json& json, const std::string& where) {
   layer.held_out_loss = in.maybe_number("held_out_loss");
   layer.weights_only = in.number("weights_only");
   layer.activations_only = in.number("activations_only");
+  if (in.has("tokens")) layer.tokens = std::size_t(in.count("tokens"));
+  if (in.has("warning")) layer.warning = in.text("warning");
   layer.seconds = in.number("seconds");
   layer.file = in.text("file");
   layer.sha256 = in.text("sha256");

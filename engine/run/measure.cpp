@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/parallel.h"
+#include "calibration/expert_moments.h"
 #include "correction/linalg.h"
 #include "correction/low_rank_steps.h"
 #include "formats/safetensors.h"
@@ -140,6 +141,11 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
       }
       auto moments = std::move(stream.advance({&schemes, 1}, stop).front());
       progress.report("calibrate", block + 1, blocks);
+      for (const LayerInfo* layer : missing) {
+        const Site site = layer->site();
+        const SecondMoments* all = site.kind == SiteKind::mlp_input ? &moments.by_site[std::size_t(site.kind)] : nullptr;
+        if (site.expert != no_expert) support_expert(moments.by_site[site.index()], layer->in_features, all);
+      }
       std::vector<std::optional<SiteStatistics>> sites(schemes.size());
       parallel_for(sites.size(), 1, [&](std::size_t begin, std::size_t end) {
         // The widest site first: it is the last of its kinds.

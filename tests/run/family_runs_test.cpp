@@ -1,0 +1,142 @@
+// A whole run on the tiny model of each family: calibration, solve, files, and the quantized model that comes out.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "model/probabilities.h"
+#include "small_run.h"
+#include "support/family_models.h"
+#include "support/tiny_model.h"
+
+namespace lrc {
+namespace {
+
+/// A byte-level vocabulary that fits any model of at least 256 tokens.
+Json byte_tokenizer() {
+  Json vocabulary = Json::object();
+  int next = 256;
+  for (int byte = 0; byte < 256; ++byte) {
+    const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    const int code = printable ? byte : next++;
+    std::string text;
+    if (code < 0x80) {
+      text = std::string(1, char(code));
+    } else {
+      text = {char(0xc0 | code >> 6), char(0x80 | (code & 63))};
+    }
+    vocabulary[text] = byte;
+  }
+  return {{"version", "1.0"},
+          {"added_tokens", Json::array()},
+          {"normalizer", nullptr},
+          {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}}},
+          {"decoder", {{"type", "ByteLevel"}}},
+          {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", Json::array()}}}};
+}
+
+class FamilyRun : public testing::TestWithParam<test::FamilyModel> {
+ protected:
+  /// Folders of the golden models bring no tokenizer: a copy with one.
+  std::filesystem::path model_path() {
+    const auto golden = test::data("models") / GetParam().path;
+    if (!std::filesystem::is_directory(golden)) return golden;
+    const auto copy = place.path() / "model";
+    std::filesystem::copy(golden, copy);
+    write_file_atomically(copy / "tokenizer.json", byte_tokenizer().dump());
+    return copy;
+  }
+  Manifest solve(const std::filesystem::path& model, const Recipe& recipe) {
+    return test::carry_out({model, Model::open(model), recipe, folder});
+  }
+  static double mean_kl(const MatrixF& reference, const MatrixF& logits) {
+    double sum = 0;
+    for (std::size_t row = 0; row < logits.rows(); ++row) sum += kl_divergence(reference.row(row), logits.row(row), logits.columns());
+    return sum / double(logits.rows());
+  }
+
+  test::TemporaryFolder place;
+  std::filesystem::path folder = place.path() / "run";
+};
+INSTANTIATE_TEST_SUITE_P(Models, FamilyRun, testing::ValuesIn(test::family_models()));
+
+TEST_P(FamilyRun, SolvesEveryLayerButTheRouter) {
+  const auto path = model_path();
+  Recipe recipe = test::small_recipe(place.path() / "text.txt");
+  recipe.calibration_context = 64;
+  const Manifest manifest = solve(path, recipe);
+  const auto run = open_model(folder);
+  std::size_t routers = 0;
+  for (const auto& layer : run.model->layers()) routers += layer.role == Role::router;
+  EXPECT_EQ(routers, run.model->config().experts > 0 ? run.model->config().blocks : 0);
+  ASSERT_EQ(manifest.layers.size(), run.model->layers().size() - routers);
+  for (const auto& record : manifest.layers) {
+    SCOPED_TRACE(record.name);
+    const LayerInfo* layer = run.model->find_layer(record.name);
+    ASSERT_TRUE(layer);
+    EXPECT_NE(layer->role, Role::router);
+    EXPECT_LT(record.loss, record.loss_uncorrected);
+    EXPECT_GT(record.tokens, 0u);
+    EXPECT_EQ(record.tokens == 1024u, layer->expert == no_expert) << record.tokens;
+  }
+  const auto weights = weights_of(run);
+  for (const auto& block : weights.blocks)
+    for (const auto& linear : block.linears) {
+      EXPECT_EQ(bool(linear.quantized), linear.info.role != Role::router) << linear.info.name;
+      EXPECT_EQ(linear.weight.empty(), bool(linear.quantized)) << linear.info.name;
+    }
+
+  // What comes out is near the original, and the correction brings it nearer.
+  const auto ids = test::random_ids(60, run.model->config().vocabulary, 3);
+  auto quantized = make_transformer(run, "cpu");
+  Transformer original(make_cpu_backend(), load_weights(*run.model));
+  const MatrixF reference = test::all_logits(original, ids);
+  const double corrected = mean_kl(reference, test::all_logits(*quantized, ids));
+  EXPECT_LT(corrected, 0.8 * mean_kl(reference, test::all_logits(*quantized, ids, {.bypass = true})));
+}
+
+TEST_P(FamilyRun, AtEightBitsTheRunIsTheFloatModelNearly) {
+  const auto path = model_path();
+  Recipe recipe = test::small_recipe(place.path() / "text.txt");
+  recipe.calibration_context = 64;
+  recipe.method = "rtn";
+  recipe.weight.bits = 8;
+  recipe.activation.bits = 16;
+  recipe.rank = {false, 0};
+  solve(path, recipe);
+  const auto run = open_model(folder);
+  const auto ids = test::random_ids(40, run.model->config().vocabulary, 5);
+  auto quantized = make_transformer(run, "cpu");
+  Transformer original(make_cpu_backend(), load_weights(*run.model));
+  EXPECT_LT(mean_kl(test::all_logits(original, ids), test::all_logits(*quantized, ids)), 0.02);
+}
+
+TEST(ExpertRuns, FewTokensAreReported) {
+  test::TemporaryFolder place;
+  Recipe recipe = test::small_recipe(place.path() / "text.txt");
+  recipe.calibration_tokens = 64;
+  recipe.calibration_context = 32;
+  const auto path = test::data("models/mixtral/mixtral-q8_0-q4_0.gguf");
+  const Manifest manifest = test::carry_out({path, Model::open(path), recipe, place.path() / "run"});
+  std::size_t warned = 0;
+  for (const auto& layer : manifest.layers) {
+    const bool expert = test::contains(layer.name, ".experts.");
+    EXPECT_EQ(!layer.warning.empty(), expert) << layer.name;  // 64 tokens over 4 experts, two each; inputs of 64 and 96
+    if (layer.tokens < layer.in_features && expert) {
+      EXPECT_TRUE(test::contains(layer.warning, "too few to solve from")) << layer.warning;
+    }
+    warned += expert;
+    EXPECT_TRUE(std::isfinite(layer.loss)) << layer.name;
+  }
+  EXPECT_EQ(warned, 24u);
+  EXPECT_EQ(to_json(read_manifest(place.path() / "run")).dump(), to_json(manifest).dump());
+}
+
+TEST(ExpertRuns, NoRuleQuantizesTheRouter) {
+  const auto model = Model::open(test::data("models/mixtral/hf"));
+  Recipe recipe;
+  recipe.overrides = {parse_override("*:skip=false,weight_bits=4")};
+  for (const auto& layer : model->layers()) EXPECT_EQ(effective_scheme(recipe, layer).skipped, layer.role == Role::router) << layer.name;
+}
+
+}  // namespace
+}  // namespace lrc
