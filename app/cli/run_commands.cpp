@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
-#include "cli/parse.h"
+#include "cli/fitted_recipe.h"
 #include "run/open_model.h"
 #include "run/runner.h"
 #include "run/spectra.h"
@@ -45,7 +45,7 @@ void quantize(const Context& context, const QuantizeOptions& options) {
   RunRequest request;
   request.model_path = options.model;
   request.model = original_model(options.model);
-  request.recipe = recipe_of(options.recipe, context.seed);
+  request.recipe = fitted_recipe(context, options.recipe, *request.model);
   request.folder = options.out;
   if (const auto problem = problem_of(request.recipe, *request.model)) throw Error(ErrorKind::bad_input, *problem);
   const auto progress = context.make_progress();
@@ -56,7 +56,7 @@ void quantize(const Context& context, const QuantizeOptions& options) {
 
 void measure_command(const Context& context, const QuantizeOptions& options) {
   const auto model = original_model(options.model);
-  const Recipe recipe = recipe_of(options.recipe, context.seed);
+  const Recipe recipe = fitted_recipe(context, options.recipe, *model);
   const auto progress = context.make_progress();
   measure(*model, recipe, options.out, *progress, context.stop);
   context.print_json({{"folder", options.out}, {"layers", model->layers().size()}});
@@ -66,7 +66,7 @@ void measure_command(const Context& context, const QuantizeOptions& options) {
 
 void forecast_command(const Context& context, const QuantizeOptions& options) {
   const auto model = original_model(options.model);
-  const Recipe recipe = recipe_of(options.recipe, context.seed);
+  const Recipe recipe = fitted_recipe(context, options.recipe, *model);
   if (const auto problem = problem_of(recipe, *model)) throw Error(ErrorKind::bad_input, *problem);
   const Forecast f = forecast(recipe, *model);
   Json stages = Json::object();

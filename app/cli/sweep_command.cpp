@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
-#include "cli/parse.h"
+#include "cli/fitted_recipe.h"
 #include "run/runner.h"
 
 namespace lrc::cli {
@@ -35,7 +35,7 @@ void sweep(const Context& context, const SweepOptions& options) {
   for (const auto& chosen : options.recipes) {
     RecipeOptions recipe = options.overrides;
     recipe.recipe = chosen;
-    RunRequest request{options.model, model, recipe_of(recipe, context.seed), {}};
+    RunRequest request{options.model, model, fitted_recipe(context, recipe, *model), {}};
     const std::string name = folder_name(request.recipe.name);
     if (!names.insert(name).second)
       throw Error(ErrorKind::bad_input, "Two of the recipes are called \"" + request.recipe.name + "\"; give them names of their own.");

@@ -120,8 +120,13 @@ class ReadBack {
     const auto& names = model_->architecture();
     weights.attention_norm = model_->checkpoint().read_vector(weight_name(names.attention_norm_name(index)));
     weights.mlp_norm = model_->checkpoint().read_vector(weight_name(names.mlp_norm_name(index)));
+    if (names.query_key_norm) {
+      weights.query_norm = model_->checkpoint().read_vector(weight_name(names.query_norm_name(index)));
+      weights.key_norm = model_->checkpoint().read_vector(weight_name(names.key_norm_name(index)));
+    }
     for (auto& linear : weights.linears) {
       linear.weight = model_->layer_weight(linear.info);
+      linear.bias = model_->layer_bias(linear.info);
       linear.quantized = nullptr;
       linear.pair = {};
       add_pair(linear);
@@ -138,14 +143,15 @@ class ReadBack {
 
   void add_pair(LinearWeights& linear) const {
     if (!adapter_) return;
-    const auto name = gguf_name(linear.info.name + ".weight", "llama").value();
+    const auto architecture = gguf_architecture(*model_).value();
+    const auto name = gguf_name(linear.info.name + ".weight", architecture).value();
     const auto *stored_a = adapter_->find(name + ".lora_a"), *stored_b = adapter_->find(name + ".lora_b");
     if (!stored_a || !stored_b) return;
     const MatrixF a = factor(*stored_a), b = factor(*stored_b);
     const std::size_t rank = a.rows(), in = a.columns(), out = b.rows();
     const double alpha = adapter_->number("adapter.lora.alpha").value_or(0.0);
     const auto scale = float(alpha == 0 ? 1.0 : alpha / double(rank));
-    const bool permuted = has_permuted_rows(name, "llama");
+    const bool permuted = has_permuted_rows(name, architecture);
     MatrixF a_transposed(in, rank), b_in_order(out, rank);
     for (std::size_t k = 0; k < rank; ++k)
       for (std::size_t c = 0; c < in; ++c) a_transposed(c, k) = a(k, c);

@@ -16,8 +16,8 @@ bool describes_the_original(const std::string& key) {
   return false;
 }
 
-void add_sizes(GgufWriter& writer, const ModelConfig& config) {
-  const auto set = [&](const char* key, std::size_t value) { writer.set_u32(std::string("llama.") + key, std::uint32_t(value)); };
+void add_sizes(GgufWriter& writer, const ModelConfig& config, const std::string& architecture) {
+  const auto set = [&](const char* key, std::size_t value) { writer.set_u32(architecture + "." + key, std::uint32_t(value)); };
   set("context_length", config.context);
   set("embedding_length", config.hidden_size);
   set("block_count", config.blocks);
@@ -28,11 +28,11 @@ void add_sizes(GgufWriter& writer, const ModelConfig& config) {
   set("attention.key_length", config.head_dim);
   set("attention.value_length", config.head_dim);
   set("rope.dimension_count", config.head_dim);
-  writer.set_f32("llama.attention.layer_norm_rms_epsilon", config.norm_epsilon);
-  writer.set_f32("llama.rope.freq_base", float(config.rope_theta));
+  writer.set_f32(architecture + ".attention.layer_norm_rms_epsilon", config.norm_epsilon);
+  writer.set_f32(architecture + ".rope.freq_base", float(config.rope_theta));
   if (config.rope_scaling.is_object() && config.rope_scaling.value("rope_type", std::string()) == "linear") {
-    writer.set("llama.rope.scaling.type", "linear");
-    writer.set_f32("llama.rope.scaling.factor", config.rope_scaling.value("factor", 1.0f));
+    writer.set(architecture + ".rope.scaling.type", "linear");
+    writer.set_f32(architecture + ".rope.scaling.factor", config.rope_scaling.value("factor", 1.0f));
   }
 }
 
@@ -76,14 +76,15 @@ void add_tokenizer(GgufWriter& writer, const Model& model) {
 
 void add_metadata(GgufWriter& writer, const ExportSource& source, const ExportOptions& options) {
   const auto& checkpoint = source.model.checkpoint();
-  writer.set("general.architecture", "llama");
+  const std::string architecture(gguf_architecture(source.model).value());
+  writer.set("general.architecture", architecture);
   writer.set("general.type", "model");
   if (checkpoint.is_gguf()) {
     const auto original = GgufFile::open(checkpoint.path());
     for (const auto& [key, value] : original.metadata())
       if (!describes_the_original(key)) writer.copy(key, value);
   } else {
-    add_sizes(writer, source.model.config());
+    add_sizes(writer, source.model.config(), architecture);
     if (tokenizer_refusal(source.model).empty()) add_tokenizer(writer, source.model);
   }
   writer.set("general.name", source.model.display_name() + " · " + source.run_name);

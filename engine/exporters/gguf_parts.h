@@ -3,7 +3,9 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "exporters/exporter.h"
@@ -16,6 +18,7 @@ struct LayerPlan {
   const LayerInfo* info = nullptr;
   const LayerScheme* scheme = nullptr;
   std::string tensor;           ///< "blk.3.attn_q.weight"
+  std::string bias_tensor;      ///< "blk.3.attn_q.bias"; empty when the layer has none
   bool quantized = false;       ///< the run has codes for it
   DType type = DType::f16;      ///< of the base tensor
   std::size_t rank = 0;         ///< of the pair, 0 = none
@@ -24,6 +27,11 @@ struct LayerPlan {
   /// Codes and scales are kept exactly; otherwise the dequantized values are rounded to float16.
   bool exact() const { return type != DType::f16; }
 };
+/// What GGUF files call the family, "llama" also for mistral; nothing for families that this exporter cannot write.
+std::optional<std::string_view> gguf_architecture(const Model& model);
+/// The families that have one, for sentences: "llama, mistral, …".
+std::string exportable_families();
+
 std::vector<LayerPlan> plan_layers(const ExportSource& source, const ExportOptions& options);
 
 /// Throws Error(bad_input) naming the allowed ones.

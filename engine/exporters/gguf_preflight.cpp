@@ -39,17 +39,26 @@ using Plans = std::vector<LayerPlan>;
 
 Check architecture_check(const ExportSource& source) {
   const auto& config = source.model.config();
-  if (source.model.architecture().name != "llama")
+  const std::string family(source.model.architecture().name);
+  const auto architecture = gguf_architecture(source.model);
+  if (!architecture)
     return {"architecture", CheckStatus::refused,
-            "The architecture " + std::string(source.model.architecture().name) + " cannot be written as GGUF yet; only llama can.", "",
-            ""};
+            "The architecture " + family + " cannot be written as GGUF; these can: " + exportable_families() + ".", "", ""};
+  if (rope_depends_on_length(config))
+    return {"architecture", CheckStatus::refused,
+            "The rotary frequencies of this model change with the length of the text (" +
+                config.rope_scaling.value("rope_type", std::string()) + "), which cannot be written as GGUF.",
+            "", ""};
   if (config.sliding_window != 0 && config.sliding_window < config.context)
     return {"architecture", CheckStatus::warning,
             "The model looks back " + std::to_string(config.sliding_window) +
-                " tokens only; llama.cpp's llama looks back all the way, so texts longer than that give other results.",
+                " tokens only; llama.cpp looks back all the way, so texts longer than that give other results.",
             "Keep the context at " + std::to_string(config.sliding_window) + " tokens.", ""};
   return {"architecture", CheckStatus::ok,
-          "The architecture is llama; the rows of q and k are put into GGUF's order in " + several(config.blocks, "block") + ".", "", ""};
+          "The architecture is " + family +
+              (*architecture == "llama" ? "; the rows of q and k are put into GGUF's order in " + several(config.blocks, "block") : "") +
+              (family == *architecture ? "." : ", which files of this kind call " + std::string(*architecture) + "."),
+          "", ""};
 }
 
 Check rotation_check(const ExportSource& source) {

@@ -130,11 +130,12 @@ std::string count_of(std::size_t count, const std::string& what) {
 std::vector<std::string> verify_base(const std::filesystem::path& file, const ExportSource& source, const ExportOptions& options,
                                      const OnTensor& on_tensor) {
   Proof proof(file, on_tensor);
-  if (proof.file().text("general.architecture") != "llama") proof.fail("its architecture differs");
+  const std::string_view architecture = gguf_architecture(source.model).value();
+  if (proof.file().text("general.architecture") != architecture) proof.fail("its architecture differs");
   const auto& config = source.model.config();
   const auto& names = source.model.architecture();
   const auto& weights = *source.weights;
-  const auto tensor_name = [](const std::string& module) { return gguf_name(module + ".weight", "llama").value(); };
+  const auto tensor_name = [&](const std::string& module) { return gguf_name(module + ".weight", architecture).value(); };
   const auto compare_vector = [&](const std::string& tensor, std::span<const float> values) {
     if (std::memcmp(proof.tensor(tensor, DType::f32, {values.size()}), values.data(), values.size_bytes()) != 0)
       proof.fail("the tensor " + tensor + " differs");
@@ -144,10 +145,16 @@ std::vector<std::string> verify_base(const std::filesystem::path& file, const Ex
     proof.halves(tensor, stored, table.size(), [&](std::size_t i) { return table.data()[i]; });
   };
 
-  std::size_t exact = 0, rounded = 0;
+  std::size_t exact = 0, rounded = 0, biases = 0;
   for (const auto& plan : plan_layers(source, options)) {
     const auto& linear = weights.blocks[plan.info->block].linear(plan.info->role);
     const std::size_t rows = plan.info->out_features, columns = plan.info->in_features;
+    if (!plan.bias_tensor.empty()) {
+      std::vector<float> stored_bias(rows);
+      for (std::size_t row = 0; row < rows; ++row) stored_bias[stored_row(plan, row)] = linear.bias.at(row);
+      compare_vector(plan.bias_tensor, stored_bias);
+      ++biases;
+    }
     const auto* stored = proof.tensor(plan.tensor, plan.type, {rows, columns});
     if (plan.exact()) {
       compare_codes(proof, plan, *linear.quantized, stored);
@@ -168,6 +175,9 @@ std::vector<std::string> verify_base(const std::filesystem::path& file, const Ex
   for (std::size_t b = 0; b < config.blocks; ++b) {
     compare_vector(tensor_name(names.attention_norm_name(b)), weights.blocks[b].attention_norm);
     compare_vector(tensor_name(names.mlp_norm_name(b)), weights.blocks[b].mlp_norm);
+    if (!names.query_key_norm) continue;
+    compare_vector(tensor_name(names.query_norm_name(b)), weights.blocks[b].query_norm);
+    compare_vector(tensor_name(names.key_norm_name(b)), weights.blocks[b].key_norm);
   }
   compare_vector(tensor_name(std::string(names.final_norm_name)), weights.final_norm);
   if (const auto factors = rope_factors(source); !factors.empty()) compare_vector("rope_freqs.weight", factors);
@@ -176,6 +186,7 @@ std::vector<std::string> verify_base(const std::filesystem::path& file, const Ex
   std::vector<std::string> facts;
   if (exact != 0) facts.push_back(count_of(exact, "quantized matrices: every code and scale equal"));
   if (rounded != 0) facts.push_back(count_of(rounded, "matrices in F16: every value the nearest float16"));
+  if (biases != 0) facts.push_back(count_of(biases, "biases equal (float32)"));
   facts.push_back(has_head(source) ? "embedding, head and norms equal (float16 and float32)"
                                    : "embedding and norms equal (float16 and float32)");
   compare_tokenizers(proof, source, facts);
@@ -185,8 +196,8 @@ std::vector<std::string> verify_base(const std::filesystem::path& file, const Ex
 std::vector<std::string> verify_adapter(const std::filesystem::path& file, const ExportSource& source, const ExportOptions& options,
                                         const OnTensor& on_tensor) {
   Proof proof(file, on_tensor);
-  if (proof.file().text("general.architecture") != "llama" || proof.file().text("general.type") != "adapter" ||
-      proof.file().text("adapter.type") != "lora")
+  if (proof.file().text("general.architecture") != gguf_architecture(source.model).value() ||
+      proof.file().text("general.type") != "adapter" || proof.file().text("adapter.type") != "lora")
     proof.fail("its architecture or type differs");
   if (proof.file().number("adapter.lora.alpha") != 0.0) proof.fail("adapter.lora.alpha is not 0");
   std::size_t pairs = 0;

@@ -3,6 +3,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -13,11 +14,13 @@ namespace lrc::gguf_export {
 namespace {
 
 constexpr std::size_t block = 32;
-constexpr std::string_view architecture = "llama";
+/// Family and what its files call themselves.
+constexpr std::pair<std::string_view, std::string_view> families[] = {
+    {"llama", "llama"}, {"mistral", "llama"}, {"qwen2", "qwen2"}, {"qwen3", "qwen3"}};
 
-std::string tensor_name(const std::string& module) {
-  auto name = gguf_name(module + ".weight", architecture);
-  assert(name && "a module that llama files do not have");
+std::string tensor_name(const Model& model, const std::string& module, const char* suffix = ".weight") {
+  auto name = gguf_name(module + suffix, gguf_architecture(model).value());
+  assert(name && "a module that these files do not have");
   return *std::move(name);
 }
 
@@ -105,6 +108,18 @@ std::vector<std::byte> factor_b(const LayerPlan& plan, const LowRankPair& pair) 
 
 }  // namespace
 
+std::optional<std::string_view> gguf_architecture(const Model& model) {
+  for (const auto& [family, architecture] : families)
+    if (family == model.architecture().name) return architecture;
+  return std::nullopt;
+}
+
+std::string exportable_families() {
+  std::string text;
+  for (const auto& [family, architecture] : families) text += (text.empty() ? "" : ", ") + std::string(family);
+  return text;
+}
+
 DType base_type(const ExportOptions& options) {
   if (options.base_type == "q4_0") return DType::q4_0;
   if (options.base_type == "q4_1") return DType::q4_1;
@@ -121,13 +136,14 @@ std::vector<LayerPlan> plan_layers(const ExportSource& source, const ExportOptio
     LayerPlan plan;
     plan.info = &info;
     plan.scheme = &scheme;
-    plan.tensor = tensor_name(info.name);
+    plan.tensor = tensor_name(source.model, info.name);
+    if (source.model.checkpoint().find(info.name + ".bias")) plan.bias_tensor = tensor_name(source.model, info.name, ".bias");
     plan.quantized = !scheme.skipped && scheme.weight.bits < 16;
     const std::size_t group = scheme.weight.group_size == 0 ? info.in_features : scheme.weight.group_size;
     if (plan.quantized && info.in_features % block == 0 && group % block == 0) plan.type = scheme.weight.bits <= 4 ? narrow : DType::q8_0;
     plan.rank = plan.quantized && find_method(scheme.method).uses_rank ? scheme.rank : 0;
     plan.stored_rank = (plan.rank + multiple - 1) / multiple * multiple;
-    plan.head_dim = has_permuted_rows(plan.tensor, architecture) ? source.model.config().head_dim : 0;
+    plan.head_dim = has_permuted_rows(plan.tensor, gguf_architecture(source.model).value()) ? source.model.config().head_dim : 0;
     plans.push_back(std::move(plan));
   }
   return plans;
@@ -141,7 +157,7 @@ GgufWriter base_file(const ExportSource& source, const ExportOptions& options, c
   const auto* weights = source.weights;
   const auto add_floats = [&](const std::string& module, DType type, std::vector<std::size_t> shape,
                               std::function<std::span<const float>()> values) {
-    const auto tensor = tensor_name(module);
+    const auto tensor = tensor_name(source.model, module);
     writer.add(tensor, type, std::move(shape), [=] {
       on_tensor(tensor);
       return float_bytes(type, values(), tensor);
@@ -154,11 +170,23 @@ GgufWriter base_file(const ExportSource& source, const ExportOptions& options, c
                [=] { return std::span<const float>(weights->blocks[b].attention_norm); });
     add_floats(names.mlp_norm_name(b), DType::f32, {config.hidden_size},
                [=] { return std::span<const float>(weights->blocks[b].mlp_norm); });
+    if (!names.query_key_norm) continue;
+    add_floats(names.query_norm_name(b), DType::f32, {config.head_dim},
+               [=] { return std::span<const float>(weights->blocks[b].query_norm); });
+    add_floats(names.key_norm_name(b), DType::f32, {config.head_dim}, [=] { return std::span<const float>(weights->blocks[b].key_norm); });
   }
   for (auto& plan : plan_layers(source, options)) {
     writer.add(plan.tensor, plan.type, {plan.info->out_features, plan.info->in_features}, [=] {
       on_tensor(plan.tensor);
-      return layer_bytes(plan, weights->blocks[plan.info->block].linear(plan.info->role, plan.info->expert));
+      return layer_bytes(plan, weights->blocks[plan.info->block].linear(plan.info->role));
+    });
+    if (plan.bias_tensor.empty()) continue;
+    writer.add(plan.bias_tensor, DType::f32, {plan.info->out_features}, [=] {
+      on_tensor(plan.bias_tensor);
+      const auto& bias = weights->blocks[plan.info->block].linear(plan.info->role).bias;
+      std::vector<float> stored(bias.size());
+      for (std::size_t row = 0; row < bias.size(); ++row) stored[stored_row(plan, row)] = bias[row];
+      return float_bytes(DType::f32, stored, plan.bias_tensor);
     });
   }
   add_floats(std::string(names.final_norm_name), DType::f32, {config.hidden_size},
@@ -172,7 +200,7 @@ GgufWriter base_file(const ExportSource& source, const ExportOptions& options, c
 
 GgufWriter adapter_file(const ExportSource& source, const ExportOptions& options, const OnTensor& on_tensor) {
   GgufWriter writer;
-  writer.set("general.architecture", std::string(architecture));
+  writer.set("general.architecture", std::string(gguf_architecture(source.model).value()));
   writer.set("general.type", "adapter");
   writer.set("general.name", source.model.display_name() + " · " + source.run_name);
   writer.set("general.description", "Low-rank correction of the base file that was exported with it. Neither is of use without the other.");
@@ -183,7 +211,7 @@ GgufWriter adapter_file(const ExportSource& source, const ExportOptions& options
   for (const auto& plan : plan_layers(source, options)) {
     if (plan.rank == 0) continue;
     const auto checked_pair = [=]() -> const LowRankPair& {
-      const auto& pair = weights->blocks[plan.info->block].linear(plan.info->role, plan.info->expert).pair;
+      const auto& pair = weights->blocks[plan.info->block].linear(plan.info->role).pair;
       if (pair.rank() != plan.rank || pair.v.columns() != plan.rank || pair.u.rows() != plan.info->out_features ||
           pair.v.rows() != plan.info->in_features)
         throw Error(ErrorKind::bad_input, "The pair of " + plan.info->name + " does not have the rank " + std::to_string(plan.rank) +

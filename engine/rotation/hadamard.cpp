@@ -6,6 +6,8 @@
 #include <bit>
 #include <initializer_list>
 
+#include "rotation/quadratic_character.h"
+
 namespace lrc {
 namespace {
 
@@ -13,30 +15,17 @@ namespace {
 // amount of memory.
 constexpr std::size_t kLargestBase = 4096;
 
-bool is_prime(std::size_t n) {
-  if (n < 2) return false;
-  for (std::size_t d = 2; d * d <= n; ++d)
-    if (n % d == 0) return false;
-  return true;
-}
-
-// χ(a) mod the prime q: 0, 1 or −1.
-std::vector<int> quadratic_character(std::size_t q) {
-  std::vector<int> character(q, -1);
-  character[0] = 0;
-  for (std::size_t a = 1; a < q; ++a) character[a * a % q] = 1;
-  return character;
-}
+bool is_prime(std::size_t n) { return n > 1 && prime_base(n) == n; }
 
 // The bordered matrix [[0, 1…], [border…, χ(j − i)]] of order q + 1.
 std::vector<int> conference_matrix(std::size_t q, int border) {
-  const auto character = quadratic_character(q);
+  const QuadraticCharacter character(q);
   const std::size_t n = q + 1;
   std::vector<int> c(n * n, 0);
   for (std::size_t j = 1; j < n; ++j) {
     c[j] = 1;
     c[j * n] = border;
-    for (std::size_t i = 1; i < n; ++i) c[i * n + j] = character[(j + q - i) % q];
+    for (std::size_t i = 1; i < n; ++i) c[i * n + j] = character.of_difference(j - 1, i - 1);
   }
   return c;
 }
@@ -143,6 +132,17 @@ std::optional<HadamardOrder> find_hadamard(std::size_t order) {
       result.base = williamson(rows);
       return result;
     }
+  // Powers of primes come last, so that widths which had a matrix before them keep it.
+  if (prime_base(base - 1) != 0) {
+    result.construction = "Paley I";
+    result.base = paley_one(base);
+    return result;
+  }
+  if (prime_base(base / 2 - 1) != 0) {
+    result.construction = "Paley II";
+    result.base = paley_two(base);
+    return result;
+  }
   return std::nullopt;
 }
 

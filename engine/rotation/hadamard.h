@@ -1,7 +1,8 @@
 #pragma once
 // Hadamard transforms of every order that occurs (methods.md 4.3): n = m · 2^p with m = 4 · (odd part of n), or m = 1 for a
-// power of two. H_m by Paley I if m − 1 is prime, else Paley II if m/2 − 1 is prime, else Williamson. H_n = H_m ⊗ H_{2^p},
-// applied to row vectors from the right, x H / √n: on x seen as (m, 2^p) that is H_mᵀ along the outer axis.
+// power of two. H_m by Paley I if m − 1 is prime, else Paley II if m/2 − 1 is prime, else Williamson, else Paley over the
+// field of a prime power. H_n = H_m ⊗ H_{2^p}, applied to row vectors from the right, x H / √n: on x seen as (m, 2^p) that is
+// H_mᵀ along the outer axis.
 #include <cstddef>
 #include <cstdint>
 #include <optional>

@@ -15,8 +15,8 @@ struct LayerTask {
   const LayerInfo* layer = nullptr;
   LayerScheme scheme;
   // Filled by solve_block.
-  std::size_t tokens = 0;  ///< calibration tokens that the layer's input saw
-  std::string warning;     ///< one sentence when they were too few, see calibration/expert_moments.h
+  std::size_t tokens = 0;    ///< calibration tokens that the layer's input saw
+  std::string warning = {};  ///< one sentence when they were too few, see calibration/expert_moments.h
 };
 /// Told of each solved layer, on the thread that solved it; several may be told at once. Seconds are those of this layer.
 using SolvedCallback = std::function<void(const LayerTask& task, LayerSolution solution, double seconds)>;

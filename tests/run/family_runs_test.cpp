@@ -11,40 +11,9 @@
 namespace lrc {
 namespace {
 
-/// A byte-level vocabulary that fits any model of at least 256 tokens.
-Json byte_tokenizer() {
-  Json vocabulary = Json::object();
-  int next = 256;
-  for (int byte = 0; byte < 256; ++byte) {
-    const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-    const int code = printable ? byte : next++;
-    std::string text;
-    if (code < 0x80) {
-      text = std::string(1, char(code));
-    } else {
-      text = {char(0xc0 | code >> 6), char(0x80 | (code & 63))};
-    }
-    vocabulary[text] = byte;
-  }
-  return {{"version", "1.0"},
-          {"added_tokens", Json::array()},
-          {"normalizer", nullptr},
-          {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}}},
-          {"decoder", {{"type", "ByteLevel"}}},
-          {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", Json::array()}}}};
-}
-
 class FamilyRun : public testing::TestWithParam<test::FamilyModel> {
  protected:
-  /// Folders of the golden models bring no tokenizer: a copy with one.
-  std::filesystem::path model_path() {
-    const auto golden = test::data("models") / GetParam().path;
-    if (!std::filesystem::is_directory(golden)) return golden;
-    const auto copy = place.path() / "model";
-    std::filesystem::copy(golden, copy);
-    write_file_atomically(copy / "tokenizer.json", byte_tokenizer().dump());
-    return copy;
-  }
+  std::filesystem::path model_path() { return test::with_tokenizer(GetParam().path, place.path() / "model"); }
   Manifest solve(const std::filesystem::path& model, const Recipe& recipe) {
     return test::carry_out({model, Model::open(model), recipe, folder});
   }

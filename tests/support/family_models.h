@@ -1,5 +1,6 @@
 #pragma once
 // The tiny golden model of each family.
+#include <filesystem>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -26,5 +27,8 @@ inline const std::vector<FamilyModel>& family_models() {
                                                   {"opt", "opt/hf"}};
   return models;
 }
+
+/// The model as it is when it brings a tokenizer (GGUF); the folders bring none: then a copy at `place` with a byte-level one.
+std::filesystem::path with_tokenizer(const std::string& model, const std::filesystem::path& place);
 
 }  // namespace lrc::test
