@@ -65,7 +65,7 @@ void refuse_what_is_lacking(const ConfigFields& fields, const Architecture& arch
   }
   for (const char* key : {"hidden_act", "activation_function"}) {
     if (const Json* activation = fields.find(key); activation && *activation != std::string(architecture.activation)) {
-      throw Error(ErrorKind::unsupported, origin + ": the activation function " + activation->dump() +
+      throw Error(ErrorKind::unsupported, origin + ": the activation function " + activation->dump() + " (" + key + ")" +
                                               " is not supported; supported for \"" + std::string(architecture.name) + "\": \"" +
                                               std::string(architecture.activation) + "\".");
     }
