@@ -43,6 +43,10 @@ void inspect(const Context& context, const InspectOptions& options) {
     const TokenizerSpec& spec = model.tokenizer()->spec();
     result["tokenizer"] = spec.kind == TokenizerSpec::Kind::sentencepiece_bpe ? "sentencepiece-bpe" : "byte-level-bpe/" + spec.pre;
   }
+  if (c.experts > 0) {
+    result["experts"] = c.experts;
+    result["experts_per_token"] = c.experts_per_token;
+  }
   if (opened.run) result["run"] = {{"recipe", opened.run->recipe.name}, {"bits_per_weight", opened.run->bits_per_weight}};
   result["layers"] = std::move(layers);
   context.print_json(result);
@@ -51,8 +55,9 @@ void inspect(const Context& context, const InspectOptions& options) {
   std::cout << model.display_name() << ": " << c.architecture << ", " << fixed(double(model.parameters()) / 1e6, 1) << " M parameters, "
             << megabytes(model.checkpoint().file_bytes()) << "\n"
             << "hidden " << c.hidden_size << ", " << c.blocks << " blocks, " << c.heads << " heads and " << c.kv_heads << " KV heads of "
-            << c.head_dim << ", feed-forward " << c.feed_forward << ", vocabulary " << c.vocabulary << ", context " << c.context
-            << (c.tied_embeddings ? ", tied embeddings" : "") << "\n"
+            << c.head_dim << ", feed-forward " << c.feed_forward
+            << (c.experts > 0 ? " in " + std::to_string(c.experts) + " experts, " + std::to_string(c.experts_per_token) + " a token" : "")
+            << ", vocabulary " << c.vocabulary << ", context " << c.context << (c.tied_embeddings ? ", tied embeddings" : "") << "\n"
             << "tokenizer " << (problem ? "unusable: " + *problem : result["tokenizer"].get<std::string>())
             << (model.chat_template().empty() ? ", no chat template" : ", chat template") << "\n";
   if (opened.run) std::cout << "run " << opened.run->recipe.name << ", " << fixed(opened.run->bits_per_weight, 2) << " bits per weight\n";

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "correction/solve.h"
-#include "rotation/hadamard.h"
+#include "run/fit_rotation.h"
 
 namespace lrc::app {
 
@@ -174,14 +174,15 @@ std::optional<Override> own_settings(const Recipe& recipe, const std::string& la
 
 Recipe fitted_to(const Recipe& recipe, const Model& model) {
   Recipe fitted = recipe;
-  const ModelConfig& config = model.config();
-  if (fitted.rotation.r1 && !find_hadamard(config.hidden_size)) fitted.rotation.r1 = false;
-  if (fitted.rotation.r2 && !find_hadamard(config.head_dim)) fitted.rotation.r2 = false;
-  if (fitted.rotation.r4 && !find_hadamard(config.feed_forward)) fitted.rotation.r4 = false;
+  leave_out_impossible_rotations(fitted, model);
   return fitted;
 }
 
-std::string short_name(const LayerInfo& layer) { return std::to_string(layer.block) + "." + std::string(name(layer.role)); }
+std::string short_name(const LayerInfo& layer) {
+  const std::string role(name(layer.role)), block = std::to_string(layer.block) + ".";
+  // "0.3.down_proj": the third expert of block 0.
+  return block + (layer.expert == no_expert ? role : std::to_string(layer.expert) + role.substr(role.find('.')));
+}
 
 std::string describe_layers(const Model& model, const std::vector<int>& layers) {
   if (layers.size() == 1) return short_name(model.layers().at(std::size_t(layers.front())));

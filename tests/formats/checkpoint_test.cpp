@@ -225,6 +225,36 @@ TEST(GgufCheckpoint, NumbersThatAreNoneAreFoundWhenTheyAreRead) {
   }
 }
 
+TEST(GgufCheckpoint, MergedExpertsAreTakenApart) {
+  Builder builder;
+  builder.add("blk.0.ffn_gate_exps.weight", {3, 2, 4});
+  builder.add("blk.0.ffn_down_exps.weight", {3, 4, 2}, 100);
+  builder.add("blk.1.ffn_up.2.weight", {2, 4}, 500);  // as older files keep them
+  const auto checkpoint = builder.open();
+  EXPECT_EQ(checkpoint->tensors().size(), 7u);
+  const auto& gate = checkpoint->get("model.layers.0.block_sparse_moe.experts.1.w1.weight");
+  EXPECT_EQ(gate.shape, (std::vector<std::size_t>{2, 4}));
+  EXPECT_EQ(gate.stored_name, "blk.0.ffn_gate_exps.weight");
+  EXPECT_EQ(checkpoint->read_vector(gate.name), (std::vector<float>{8, 9, 10, 11, 12, 13, 14, 15}));
+  EXPECT_EQ(checkpoint->read_vector("model.layers.0.block_sparse_moe.experts.2.w2.weight").front(), 116.0f);
+  std::vector<float> row(4);
+  checkpoint->read_rows(gate, 1, 1, row.data());
+  EXPECT_EQ(row, (std::vector<float>{12, 13, 14, 15}));
+  EXPECT_EQ(checkpoint->read_vector("model.layers.1.block_sparse_moe.experts.2.w3.weight").front(), 500.0f);
+  EXPECT_THROW(checkpoint->read_rows(gate, 1, 2, row.data()), Error) << "the next expert's rows are not this one's";
+}
+
+TEST(GgufCheckpoint, LongRopeFactorsComeAsTensors) {
+  Builder builder;
+  builder.add("rope_factors_long.weight", {4}, 3);
+  EXPECT_FALSE(builder.open()->config().contains("rope_scaling") && builder.open()->config()["rope_scaling"].is_object());
+  builder.add("rope_factors_short.weight", {4}, 1);
+  const Json scaling = builder.open()->config()["rope_scaling"];
+  EXPECT_EQ(scaling["rope_type"], "longrope");
+  EXPECT_EQ(scaling["long_factor"], Json({3, 4, 5, 6}));
+  EXPECT_EQ(scaling["short_factor"], Json({1, 2, 3, 4}));
+}
+
 TEST(GgufNames, GoBothWays) {
   for (const auto& [stored, name] : {std::pair{"token_embd.weight", "model.embed_tokens.weight"},
                                      {"output_norm.weight", "model.norm.weight"},
@@ -238,6 +268,9 @@ TEST(GgufNames, GoBothWays) {
     EXPECT_EQ(gguf_name(name, "llama"), stored);
   }
   EXPECT_EQ(huggingface_name("blk.0.ffn_up.weight", "phi3"), "model.layers.0.mlp.gate_up_proj.weight");
+  EXPECT_EQ(expert_name("blk.4.ffn_up_exps.weight", 7), "model.layers.4.block_sparse_moe.experts.7.w3.weight");
+  for (const char* other : {"blk.4.ffn_up.weight", "blk.4.attn_q_exps.weight", "blk.4.ffn_up_exps.bias", "ffn_up_exps.weight"})
+    EXPECT_EQ(expert_name(other, 0), std::nullopt) << other;
   for (const char* other :
        {"rope_freqs.weight", "blk.x.attn_q.weight", "blk.1.attn_q", "blk.1.attn_q.scale", "blk..attn_q.weight", "weight", ""})
     EXPECT_EQ(huggingface_name(other, "llama"), other);
