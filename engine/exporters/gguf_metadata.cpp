@@ -30,6 +30,11 @@ void add_sizes(GgufWriter& writer, const ModelConfig& config, const std::string&
   set("rope.dimension_count", config.head_dim);
   writer.set_f32(architecture + ".attention.layer_norm_rms_epsilon", config.norm_epsilon);
   writer.set_f32(architecture + ".rope.freq_base", float(config.rope_theta));
+  if (architecture == "phi3") {
+    // Its loader asks for both; there is no scaling here, or the export would have been refused.
+    set("attention.sliding_window", config.sliding_window);
+    set("rope.scaling.original_context_length", config.context);
+  }
   if (config.rope_scaling.is_object() && config.rope_scaling.value("rope_type", std::string()) == "linear") {
     writer.set(architecture + ".rope.scaling.type", "linear");
     writer.set_f32(architecture + ".rope.scaling.factor", config.rope_scaling.value("factor", 1.0f));

@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t block = 32;
 /// Family and what its files call themselves.
 constexpr std::pair<std::string_view, std::string_view> families[] = {
-    {"llama", "llama"}, {"mistral", "llama"}, {"qwen2", "qwen2"}, {"qwen3", "qwen3"}};
+    {"llama", "llama"}, {"mistral", "llama"}, {"qwen2", "qwen2"}, {"qwen3", "qwen3"}, {"phi3", "phi3"}};
 
 std::string tensor_name(const Model& model, const std::string& module, const char* suffix = ".weight") {
   auto name = gguf_name(module + suffix, gguf_architecture(model).value());

@@ -25,7 +25,7 @@ class FamilyExport : public testing::TestWithParam<Written> {
 };
 INSTANTIATE_TEST_SUITE_P(Models, FamilyExport,
                          testing::Values(Written{"mistral/hf", "llama"}, Written{"qwen2/qwen2-f16.gguf", "qwen2"},
-                                         Written{"qwen3/hf", "qwen3"}));
+                                         Written{"qwen3/hf", "qwen3"}, Written{"phi3/phi3-q8_0-q4_0.gguf", "phi3"}));
 
 TEST_P(FamilyExport, TheWholeWay) {
   const auto run = test::example_run(model);
@@ -46,12 +46,11 @@ TEST_P(FamilyExport, TheWholeWay) {
     for (const auto& linear : weights.blocks[b].linears)
       EXPECT_EQ(linear.bias, run.weights.blocks[b].linear(linear.info.role).bias) << linear.info.name;
   }
-  EXPECT_EQ(weights.blocks[0].linear(Role::v_proj).bias.empty(), std::string(GetParam().model) != "qwen2/qwen2-f16.gguf");
+  EXPECT_EQ(weights.blocks[0].linears[0].bias.empty(), std::string(GetParam().architecture) != "qwen2");
 }
 
 TEST(FamilyExports, FamiliesWithoutAWayAreRefusedByName) {
-  for (const auto& [model, family] : {std::pair{"mixtral/mixtral-q8_0-q4_0.gguf", "mixtral"}, std::pair{"phi3/phi3-q8_0-q4_0.gguf", "phi3"},
-                                      std::pair{"opt/hf", "opt"}}) {
+  for (const auto& [model, family] : {std::pair{"mixtral/mixtral-q8_0-q4_0.gguf", "mixtral"}, std::pair{"opt/hf", "opt"}}) {
     test::TemporaryFolder place;
     test::ExampleRun run;
     run.model = Model::open(test::with_tokenizer(model, place.path() / "model"));
@@ -62,10 +61,18 @@ TEST(FamilyExports, FamiliesWithoutAWayAreRefusedByName) {
       ADD_FAILURE() << "no error";
     } catch (const Error& error) {
       EXPECT_THAT(error.what(),
-                  testing::AllOf(HasSubstr(std::string("The architecture ") + family), HasSubstr("llama, mistral, qwen2, qwen3")));
+                  testing::AllOf(HasSubstr(std::string("The architecture ") + family), HasSubstr("llama, mistral, qwen2, qwen3, phi3")));
     }
     EXPECT_FALSE(std::filesystem::exists(place.path() / "out"));
   }
+}
+
+TEST(FamilyExports, FrequenciesThatChangeWithTheLengthAreRefused) {
+  test::TemporaryFolder place;
+  const auto run = test::example_run(test::with_tokenizer("phi3-longrope/hf", place.path() / "model"));
+  const auto checks = find_exporter("gguf").preflight(run.source(), {});
+  EXPECT_EQ(checks.front().status, CheckStatus::refused);
+  EXPECT_THAT(checks.front().why, HasSubstr("longrope"));
 }
 
 }  // namespace
