@@ -57,7 +57,7 @@ class DeviceQuantizedMatrix {
  public:
   virtual ~DeviceQuantizedMatrix() = default;
   std::size_t out_features = 0, in_features = 0, group_size = 0, bytes = 0;
-  int bits = 4;
+  int bits = 4;  ///< of the whole numbers that are multiplied (quantization/scheme.h: integer_bits)
 };
 /// U (out, rank) and Vᵀ (rank, in) on the device, as float16.
 class DevicePair {
@@ -71,7 +71,8 @@ class DeviceHadamard {
   std::size_t order = 0;
 };
 
-/// Quantized activations: codes int8 (tokens, width) row-major, scales float32 (tokens, groups).
+/// Quantized activations: whole numbers int8 (tokens, width) row-major, scales float32 (tokens, groups); value = number · scale in
+/// every format.
 struct DeviceActivation {
   Buffer codes, scales;
   std::size_t tokens = 0, width = 0, groups = 1;
@@ -135,8 +136,11 @@ class Backend {
                         const Buffer& to) = 0;
   /// y (tokens, out) = x (tokens, in) Wᵀ. Rows of x start at `first_token`.
   virtual void multiply(const DeviceMatrix& weight, const Buffer& x, std::size_t first_token, std::size_t tokens, const Buffer& y) = 0;
-  /// The one activation quantizer (quantization/activation.h). `out` is filled; its buffers are made or reused.
+  /// The one activation quantizer (quantization/activation.h). `out` is filled; its buffers are made or reused. Formats other than
+  /// symmetric integers are made on the host by their definition.
   virtual void quantize(const Buffer& x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, DeviceActivation& out) = 0;
+  /// out (tokens, width) = what the codes stand for: the input of a correction on the quantized activation.
+  virtual void dequantize(const DeviceActivation& x, const Buffer& out) = 0;
   /// y (tokens, out) = Ŵ · dequantized activations: exact integer dots per group, then scales.
   virtual void multiply_quantized(const DeviceQuantizedMatrix& weight, const DeviceActivation& x, const Buffer& y) = 0;
   /// The same on float activations (16-bit activations: the quantizer is off).

@@ -13,18 +13,26 @@ constexpr std::size_t most_columns = 131071;
 void check_weight(const QuantizedWeight& weight) {
   const std::size_t rows = weight.out_features, columns = weight.in_features, group = weight.group_size();
   const bool fits = rows > 0 && columns > 0 && group > 0 && columns % group == 0 && weight.codes.size() == rows * columns &&
-                    weight.scales.rows() == rows && weight.scales.columns() == columns / group;
+                    weight.scales.rows() == rows && weight.scales.columns() == columns / group &&
+                    weight.zeros.size() == (weight.scheme.symmetric ? 0 : rows * (columns / group));
   if (!fits || weight.scheme.bits < 2 || weight.scheme.bits > 8)
     throw Error(ErrorKind::bad_input, "A quantized weight of " + std::to_string(rows) + " x " + std::to_string(columns) +
                                           " cannot be used: its codes, scales or groups do not fit its shape.");
   if (columns > most_columns)
     throw Error(ErrorKind::unsupported, "A quantized weight of " + std::to_string(columns) + " input features is wider than the " +
                                             std::to_string(most_columns) + " that integer products can hold.");
-  const int highest = (1 << (weight.scheme.bits - 1)) - 1;
-  for (const std::int8_t code : weight.codes)
-    if (code > highest || code < -highest - 1)
-      throw Error(ErrorKind::bad_input, "A quantized weight holds the code " + std::to_string(code) + ", which " +
+  const int bits = integer_bits(weight.scheme), highest = (1 << (bits - 1)) - 1;
+  if (bits > 8)
+    throw Error(ErrorKind::unsupported, "A quantized weight with zero points and " + std::to_string(weight.scheme.bits) +
+                                            " bits does not fit the 8-bit kernels; at most 7 bits can have zero points.");
+  const int most = is_e2m1(weight.scheme.format) ? largest_integer(weight.scheme) : highest;
+  for (std::size_t i = 0; i < weight.codes.size(); ++i) {
+    const int zero = weight.zeros.empty() ? 0 : weight.zeros[i / columns * (columns / group) + i % columns / group];
+    const int whole = weight.codes[i] - zero;
+    if (whole > most || whole < (most == highest ? -highest - 1 : -most))
+      throw Error(ErrorKind::bad_input, "A quantized weight holds the code " + std::to_string(weight.codes[i]) + ", which " +
                                             std::to_string(weight.scheme.bits) + " bits cannot.");
+  }
 }
 
 void check_pair(const LowRankPair& pair) {

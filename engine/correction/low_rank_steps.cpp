@@ -17,27 +17,14 @@ MatrixD leading_columns(const MatrixD& vectors, std::size_t rank) {
   return result;
 }
 
+void add_scaled(MatrixD& to, double factor, const MatrixD& from) {
+  for (std::size_t i = 0; i < to.size(); ++i) to.data()[i] += factor * from.data()[i];
+}
+
 MatrixD small_gram(const MatrixD& p) { return p.rows() <= p.columns() ? linalg::gram(p) : linalg::gram(linalg::transpose(p)); }
 
 void clamp_at_zero(std::vector<double>& values) {
   for (double& v : values) v = std::max(0.0, v);  // a Gram matrix has none below 0 but for rounding
-}
-
-// U Vᵀ = [P]_rank L⁻¹ from the eigenproblem of the small side of P; never divides by an eigenvalue.
-LowRankFit truncate(const MatrixD& p, const MatrixD& lower, std::size_t rank) {
-  const auto eigen = linalg::eigen_symmetric(small_gram(p));
-  LowRankFit fit;
-  fit.eigenvalues = eigen.values;
-  clamp_at_zero(fit.eigenvalues);
-  const MatrixD z = leading_columns(eigen.vectors, rank);
-  if (p.rows() <= p.columns()) {
-    fit.u = z;
-    fit.v = linalg::solve_lower(lower, linalg::multiply(p, z, true), true);
-  } else {
-    fit.u = linalg::multiply(p, z);
-    fit.v = linalg::solve_lower(lower, z, true);
-  }
-  return fit;
 }
 
 // W S_{x|y} Wᵀ where S_{x|y} has no Cholesky factor.
@@ -54,16 +41,49 @@ std::vector<double> shortened(std::vector<double> values, const MatrixD& weight)
 }
 
 // P = M L with M = W − Ŵ S_yx S_x⁻¹, S_x = L Lᵀ: P = W L − Ŵ S_yx L⁻ᵀ.
-MatrixD whitened_residual(const MatrixD& weight, const MatrixD& quantized, const SiteStatistics& site) {
-  const MatrixD explained = linalg::right_solve_lower(site.cholesky_x, linalg::multiply(quantized, site.s_xy, false, true), true);
-  return linalg::subtract(linalg::multiply_lower(weight, site.cholesky_x), explained);
+// Behind a quantized prefix + α W S_dx L⁻ᵀ.
+MatrixD whitened_residual(const MatrixD& weight, const MatrixD& quantized, const SiteStatistics& site, double alpha) {
+  MatrixD rest = linalg::multiply(quantized, site.s_xy, false, true);
+  if (site.moments.has_drift()) add_scaled(rest, -alpha, linalg::multiply(weight, site.moments.s_dx));
+  return linalg::subtract(linalg::multiply_lower(weight, site.cholesky_x), linalg::right_solve_lower(site.cholesky_x, rest, true));
+}
+
+// P with Init-LR = [P]_rank L⁻¹: W L, behind a quantized prefix + α W S_dx|y L⁻ᵀ.
+MatrixD whitened_init(const MatrixD& weight, const SiteStatistics& site, double alpha) {
+  MatrixD p = linalg::multiply_lower(weight, site.cholesky_x_given_y);
+  if (!site.drift_given_y.empty())
+    add_scaled(p, alpha, linalg::right_solve_lower(site.cholesky_x_given_y, linalg::multiply(weight, site.drift_given_y), true));
+  return p;
+}
+
+// The Schur complement has no Cholesky factor only where nothing was damped.
+void check_drift(const SiteStatistics& site) {
+  if (!site.drift_given_y.empty() && site.cholesky_x_given_y.empty())
+    throw Error(ErrorKind::numerical, "Behind a quantized prefix the second moments must be damped; use a damping above 0.");
 }
 
 }  // namespace
 
-LowRankFit init_low_rank(const MatrixD& weight, const SiteStatistics& site, std::size_t rank) {
-  if (!site.cholesky_x_given_y.empty())
-    return truncate(linalg::multiply_lower(weight, site.cholesky_x_given_y), site.cholesky_x_given_y, rank);
+// U Vᵀ = [P]_rank L⁻¹ from the eigenproblem of the small side of P; never divides by an eigenvalue.
+LowRankFit truncated(const MatrixD& p, const MatrixD& lower, std::size_t rank) {
+  const auto eigen = linalg::eigen_symmetric(small_gram(p));
+  LowRankFit fit;
+  fit.eigenvalues = eigen.values;
+  clamp_at_zero(fit.eigenvalues);
+  const MatrixD z = leading_columns(eigen.vectors, rank);
+  if (p.rows() <= p.columns()) {
+    fit.u = z;
+    fit.v = linalg::solve_lower(lower, linalg::multiply(p, z, true), true);
+  } else {
+    fit.u = linalg::multiply(p, z);
+    fit.v = linalg::solve_lower(lower, z, true);
+  }
+  return fit;
+}
+
+LowRankFit init_low_rank(const MatrixD& weight, const SiteStatistics& site, std::size_t rank, double alpha) {
+  check_drift(site);
+  if (!site.cholesky_x_given_y.empty()) return truncated(whitened_init(weight, site, alpha), site.cholesky_x_given_y, rank);
   const auto eigen = linalg::eigen_symmetric(whitened_error_of(weight, site));
   LowRankFit fit;
   fit.eigenvalues = shortened(eigen.values, weight);
@@ -72,28 +92,57 @@ LowRankFit init_low_rank(const MatrixD& weight, const SiteStatistics& site, std:
   return fit;
 }
 
-std::vector<double> init_eigenvalues(const MatrixD& weight, const SiteStatistics& site) {
-  const MatrixD& lower = site.cholesky_x_given_y;
-  return shortened(
-      linalg::eigenvalues_symmetric(lower.empty() ? whitened_error_of(weight, site) : small_gram(linalg::multiply_lower(weight, lower))),
-      weight);
+std::vector<double> init_eigenvalues(const MatrixD& weight, const SiteStatistics& site, double alpha) {
+  check_drift(site);
+  return shortened(linalg::eigenvalues_symmetric(site.cholesky_x_given_y.empty() ? whitened_error_of(weight, site)
+                                                                                 : small_gram(whitened_init(weight, site, alpha))),
+                   weight);
 }
 
-LowRankFit update_low_rank(const MatrixD& weight, const MatrixD& quantized, const SiteStatistics& site, std::size_t rank) {
-  return truncate(whitened_residual(weight, quantized, site), site.cholesky_x, rank);
+double relaxed_floor(const MatrixD& weight, const SiteStatistics& site, const std::vector<double>& eigenvalues, double alpha) {
+  if (site.drift_given_y.empty()) return 0;
+  double floor = linalg::quadratic_trace(weight, site.s_x_given_y) +
+                 2 * alpha * linalg::trace_of_product(weight, site.drift_given_y, weight) +
+                 alpha * alpha * linalg::quadratic_trace(weight, site.drift_norm_given_y);
+  for (const double v : eigenvalues) floor -= v;
+  return std::max(0.0, floor);
 }
 
-std::vector<double> update_eigenvalues(const MatrixD& weight, const MatrixD& quantized, const SiteStatistics& site) {
-  return shortened(linalg::eigenvalues_symmetric(small_gram(whitened_residual(weight, quantized, site))), weight);
+LowRankFit update_low_rank(const MatrixD& weight, const MatrixD& quantized, const SiteStatistics& site, std::size_t rank, double alpha) {
+  return truncated(whitened_residual(weight, quantized, site, alpha), site.cholesky_x, rank);
 }
 
-QuantizationTarget retarget(const MatrixD& weight, const MatrixD& u, const MatrixD& v, const SiteStatistics& site) {
+std::vector<double> update_eigenvalues(const MatrixD& weight, const MatrixD& quantized, const SiteStatistics& site, double alpha) {
+  return shortened(linalg::eigenvalues_symmetric(small_gram(whitened_residual(weight, quantized, site, alpha))), weight);
+}
+
+MatrixD best_u(const MatrixD& weight, const MatrixD& quantized, const MatrixD& v, const SiteStatistics& site, double alpha) {
+  const MatrixD s_x_v = linalg::multiply(site.s_x, v);
+  MatrixD right = linalg::multiply(weight, s_x_v);
+  add_scaled(right, -1, linalg::multiply(quantized, linalg::multiply(site.s_xy, v, true)));
+  if (site.moments.has_drift()) add_scaled(right, alpha, linalg::multiply(weight, linalg::multiply(site.moments.s_dx, v)));
+  // The pseudo-inverse: a component that rounding made dependent, or zero, adds nothing.
+  MatrixD inner = linalg::multiply(v, s_x_v, true);
+  linalg::symmetrize(inner);
+  const auto eigen = linalg::eigen_symmetric(inner);
+  MatrixD scaled = eigen.vectors;  // rows
+  for (std::size_t k = 0; k < scaled.rows(); ++k) {
+    const bool kept = eigen.values[k] > 1e-13 * eigen.values[0] && eigen.values[k] > 0;
+    for (std::size_t i = 0; i < scaled.columns(); ++i) scaled(k, i) *= kept ? 1 / eigen.values[k] : 0.0;
+  }
+  return linalg::multiply(right, linalg::multiply(scaled, eigen.vectors, true));
+}
+
+QuantizationTarget retarget(const MatrixD& weight, const MatrixD& u, const MatrixD& v, const SiteStatistics& site, double alpha) {
   const MatrixD rest = u.empty() ? weight : linalg::subtract(weight, linalg::multiply(u, v, false, true));
-  return {linalg::right_solve_spd(site.cholesky_y, linalg::multiply(rest, site.s_xy)), site.s_y};
+  MatrixD numerator = linalg::multiply(rest, site.s_xy);
+  if (site.moments.has_drift()) add_scaled(numerator, alpha, linalg::multiply(weight, site.moments.s_dy));
+  return {linalg::right_solve_spd(site.cholesky_y, numerator), site.s_y};
 }
 
-QuantizationTarget deflated_retarget(const MatrixD& weight, const MatrixD& v, const SiteStatistics& site, const std::string& layer) {
-  if (v.empty()) return retarget(weight, {}, {}, site);
+QuantizationTarget deflated_retarget(const MatrixD& weight, const MatrixD& v, const SiteStatistics& site, const std::string& layer,
+                                     double alpha) {
+  if (v.empty()) return retarget(weight, {}, {}, site, alpha);
   // An S_x-orthonormal basis B of V's span: G's place is taken by V G Vᵀ = B Bᵀ, which stays sound when V has lost rank.
   const MatrixD s_x_v = linalg::multiply(site.s_x, v);
   MatrixD inner = linalg::multiply(v, s_x_v, true);
@@ -114,8 +163,13 @@ QuantizationTarget deflated_retarget(const MatrixD& weight, const MatrixD& v, co
     throw Error(ErrorKind::numerical,
                 layer + ": the deflated second moments have no Cholesky factor; use a larger damping or turn deflation off.");
   // W (S_xy − S_x B (Bᵀ S_xy)), the product with W first: it is the thin side.
-  const MatrixD weight_on_basis = linalg::multiply(linalg::multiply(weight, s_x_v), turn);  // W S_x B (out, kept)
-  const MatrixD numerator = linalg::subtract(linalg::multiply(weight, site.s_xy), linalg::multiply(weight_on_basis, seen));
+  MatrixD weight_on_basis = linalg::multiply(linalg::multiply(weight, s_x_v), turn);  // W S_x B (out, kept)
+  MatrixD numerator = linalg::multiply(weight, site.s_xy);
+  if (site.moments.has_drift()) {
+    add_scaled(weight_on_basis, alpha, linalg::multiply(weight, linalg::multiply(site.moments.s_dx, basis)));
+    add_scaled(numerator, alpha, linalg::multiply(weight, site.moments.s_dy));
+  }
+  add_scaled(numerator, -1, linalg::multiply(weight_on_basis, seen));
   result.target = linalg::right_solve_spd(*lower, numerator);
   return result;
 }
@@ -126,6 +180,13 @@ double output_error(const MatrixD& a, const MatrixD& quantized, const SecondMome
   const double loss = linalg::quadratic_trace(difference, moments.s_y) - 2 * linalg::trace_of_product(a, moments.s_ey, difference) +
                       linalg::quadratic_trace(a, moments.s_e);
   return std::max(0.0, loss);
+}
+
+double output_error(const MatrixD& weight, const MatrixD& a, const MatrixD& quantized, const SecondMoments& moments, double alpha) {
+  const double loss = output_error(a, quantized, moments);
+  if (!moments.has_drift() || alpha == 0) return loss;
+  const double with_input = linalg::trace_of_product(weight, moments.s_dx, a) - linalg::trace_of_product(weight, moments.s_dy, quantized);
+  return std::max(0.0, loss + 2 * alpha * with_input + alpha * alpha * linalg::quadratic_trace(weight, moments.s_d));
 }
 
 double regularized(double loss, const MatrixD& a, const MatrixD& quantized, const SiteStatistics& site) {

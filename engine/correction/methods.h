@@ -13,6 +13,13 @@ namespace lrc {
 LayerSolution solve_rtn(const SolveRequest& request, std::stop_token stop);
 LayerSolution solve_gptq(const SolveRequest& request, std::stop_token stop);
 LayerSolution solve_lrc(const SolveRequest& request, std::stop_token stop);
+LayerSolution solve_svd(const SolveRequest& request, std::stop_token stop);
+LayerSolution solve_qera(const SolveRequest& request, std::stop_token stop);
+LayerSolution solve_qera_diagonal(const SolveRequest& request, std::stop_token stop);
+LayerSolution solve_l2qer(const SolveRequest& request, std::stop_token stop);
+
+/// L²QER's scale of each input channel (methods.md 2.2): a = max(largest mean of a batch, 1e-4), s = a / sqrt(min a · max a).
+std::vector<double> l2qer_scales(const ChannelStatistics& channels, const std::string& layer);
 
 /// GPTQ as published: target W, Hessian S_x.
 QuantizedWeight plain_gptq(const SolveRequest& request);

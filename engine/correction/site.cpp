@@ -15,7 +15,9 @@ void check(const SecondMoments& moments, double damping, const std::string& site
   const std::size_t n = moments.width();
   if (moments.tokens == 0 || n == 0)
     throw Error(ErrorKind::bad_input, site + ": no calibration token reached this input; use more calibration text.");
-  for (const MatrixD* s : {&moments.s_y, &moments.s_ey, &moments.s_e}) {
+  std::vector<const MatrixD*> all = {&moments.s_y, &moments.s_ey, &moments.s_e};
+  if (moments.has_drift()) all.insert(all.end(), {&moments.s_dx, &moments.s_dy, &moments.s_d});
+  for (const MatrixD* s : all) {
     if (s->rows() != n || s->columns() != n)
       throw Error(ErrorKind::bad_input, site + ": the second moments contradict each other in size.");
     for (const double v : s->flat())
@@ -53,6 +55,12 @@ bool factorize(SiteStatistics& site, double damping, const MatrixD& s_x) {
     site.cholesky_x_given_y = std::move(*lower);
   else
     site.cholesky_x_given_y = MatrixD();
+  if (moments.has_drift()) {
+    const MatrixD drift = linalg::right_solve_lower(site.cholesky_y, moments.s_dy, true);  // S_dy L⁻ᵀ
+    site.drift_given_y =
+        linalg::subtract(moments.s_dx, linalg::multiply(drift, linalg::right_solve_lower(site.cholesky_y, site.s_xy, true), false, true));
+    site.drift_norm_given_y = linalg::subtract(moments.s_d, linalg::gram(drift));
+  }
   return true;
 }
 

@@ -14,14 +14,55 @@
 namespace lrc {
 namespace {
 
-constexpr std::array<SolveMethod, 3> kMethods = {{
-    {"rtn", "Round to nearest", "Each weight goes to the nearest grid point; the floor that every method must beat.", false, solve_rtn},
-    {"gptq", "GPTQ", "Weights are rounded column by column and later columns make up for the error; activation noise is ignored.", false,
-     solve_gptq},
-    {"lrc", "LRC",
-     "A low-rank correction on the unquantized activation and the low-bit weights are fitted together; at rank 0 the weights alone make "
-     "up for the activation noise.",
-     true, solve_lrc},
+const std::array<SolveMethod, 8> kMethods = {{
+    {.name = "rtn",
+     .title = "Round to nearest",
+     .explanation = "Each weight goes to the nearest grid point; the floor that every method must beat.",
+     .solve = solve_rtn},
+    {.name = "gptq",
+     .title = "GPTQ",
+     .explanation = "Weights are rounded column by column and later columns make up for the error; activation noise is ignored.",
+     .solve = solve_gptq},
+    {.name = "svd",
+     .title = "SVD of the residual",
+     .explanation = "What a plain quantizer left is corrected by its truncated SVD (LoRC); inputs play no part.",
+     .uses_rank = true,
+     .corrects_base = true,
+     .solve = solve_svd},
+    {.name = "qera",
+     .title = "QERA, exact",
+     .explanation = "The residual of a plain quantizer is corrected where inputs carry most, by their full second moments.",
+     .uses_rank = true,
+     .corrects_base = true,
+     .damping = 1e-4,
+     .solve = solve_qera},
+    {.name = "qera-diagonal",
+     .title = "QERA, diagonal",
+     .explanation = "As QERA with the root mean square of each input channel alone.",
+     .uses_rank = true,
+     .corrects_base = true,
+     .solve = solve_qera_diagonal},
+    {.name = "lqer",
+     .title = "LQER",
+     .explanation = "Truncated SVD of the residual of plain rounding, on the quantized activation.",
+     .uses_rank = true,
+     .corrects_base = true,
+     .pair_input = PairInput::quantized,
+     .solve = solve_svd},
+    {.name = "l2qer",
+     .title = "L²QER",
+     .explanation = "As LQER, weighted by the mean magnitude of each input channel.",
+     .uses_rank = true,
+     .corrects_base = true,
+     .pair_input = PairInput::quantized,
+     .solve = solve_l2qer},
+    {.name = "lrc",
+     .title = "LRC",
+     .explanation =
+         "A low-rank correction on the unquantized activation and the low-bit weights are fitted together; at rank 0 the weights "
+         "alone make up for the activation noise.",
+     .uses_rank = true,
+     .solve = solve_lrc},
 }};
 
 void check(const SolveRequest& request, const SolveMethod& method) {
@@ -49,9 +90,15 @@ void check(const SolveRequest& request, const SolveMethod& method) {
     throw Error(ErrorKind::bad_input, layer + ": the number of rounds must be 1 to 1000, not " + std::to_string(scheme.iterations) + ".");
   if (!(scheme.gptq_damping >= 0) || !std::isfinite(scheme.gptq_damping))
     throw Error(ErrorKind::bad_input, layer + ": GPTQ's damping must be 0 or more, not " + std::to_string(scheme.gptq_damping) + ".");
-  if (scheme.store_rounded && scheme.factor_bits != 16)
+  if (!(scheme.drift >= 0 && scheme.drift <= 1))
+    throw Error(ErrorKind::bad_input,
+                layer + ": the part of the drift that is made up for must be 0 to 1, not " + std::to_string(scheme.drift) + ".");
+  if (scheme.base != "rtn" && scheme.base != "gptq")
+    throw Error(ErrorKind::bad_input, layer + ": the base quantizer is rtn or gptq, not \"" + scheme.base + "\".");
+  if (!method.corrects_base && method.uses_rank && scheme.pair_input == PairInput::quantized)
     throw Error(ErrorKind::unsupported,
-                layer + ": factors of " + std::to_string(scheme.factor_bits) + " bits are not available in this version; choose 16.");
+                layer + ": the correction of " + scheme.method +
+                    " is defined on the unquantized activation; choose that input, or one of svd, qera, lqer and l2qer.");
 }
 
 // Component by component the same length in U as in V: neither half then leaves the range of float16, and the order stays.
@@ -77,9 +124,41 @@ MatrixF rounded(const MatrixD& factor, const std::string& layer) {
   return result;
 }
 
+// The pair in its stored form. Of a pair on codes U is fitted again once V is rounded, where the method knows how.
+LowRankPair stored_pair(const SolveRequest& request, LayerSolution& solution) {
+  const FactorScheme& factors = request.scheme.factors;
+  LowRankPair pair;
+  pair.scheme = factors;
+  if (factors.format == FactorFormat::half) {
+    pair.u = rounded(solution.u, request.layer);
+    pair.v = rounded(solution.v, request.layer);
+    return pair;
+  }
+  rounded(solution.v, request.layer);
+  pair.v_codes = encode_factor(solution.v, factors, true);
+  pair.v = decode_factor(pair.v_codes, solution.v.rows(), solution.v.columns(), factors, true);
+  if (request.scheme.method == "lrc")
+    solution.u = best_u(request.weight, solution.weight.dequantize(), convert<double>(pair.v), request.site, request.scheme.drift);
+  rounded(solution.u, request.layer);
+  pair.u_codes = encode_factor(solution.u, factors, false);
+  pair.u = decode_factor(pair.u_codes, solution.u.rows(), solution.u.columns(), factors, false);
+  return pair;
+}
+
 // ‖A X‖² from the damped S_x at hand.
 double undamped_norm(const MatrixD& a, const SiteStatistics& site) {
   return std::max(0.0, linalg::quadratic_trace(a, site.s_x) - site.epsilon_x * linalg::squared_norm(a));
+}
+
+// The two matrices of ‖A X − B Y‖² for what a layer computes.
+struct Sides {
+  MatrixD a, b;
+};
+Sides sides_of(const MatrixD& weight, MatrixD quantized, const MatrixD& correction, PairInput pair_input) {
+  if (correction.empty()) return {weight, std::move(quantized)};
+  if (pair_input == PairInput::unquantized) return {linalg::subtract(weight, correction), std::move(quantized)};
+  for (std::size_t i = 0; i < quantized.size(); ++i) quantized.data()[i] += correction.data()[i];
+  return {weight, std::move(quantized)};
 }
 
 // Losses of what is stored, and of the same scheme without a correction.
@@ -87,16 +166,17 @@ void fill_losses(const SolveRequest& request, const MatrixD& correction, const Q
   const MatrixD& w = request.weight;
   const SecondMoments& moments = request.site.moments;
   LayerLosses& losses = solution.losses;
-  losses.norm_wx = undamped_norm(w, request.site);
+  losses.norm_wx = moments.has_drift() ? output_norm(w, moments) : undamped_norm(w, request.site);
   losses.activations_only = std::max(0.0, linalg::quadratic_trace(w, moments.s_e));
-  const MatrixD quantized = solution.weight.dequantize();
-  const MatrixD rest = correction.empty() ? w : linalg::subtract(w, correction);
-  losses.loss = output_error(rest, quantized, moments);
-  losses.loss_regularized = regularized(losses.loss, rest, quantized, request.site);
+  const auto [rest, quantized] = sides_of(w, solution.weight.dequantize(), correction, request.scheme.pair_input);
+  losses.loss = output_error(w, rest, quantized, moments);
+  const double alpha = request.scheme.drift;
+  const double aimed = moments.has_drift() && alpha != 1 ? output_error(w, rest, quantized, moments, alpha) : losses.loss;
+  losses.loss_regularized = regularized(aimed, rest, quantized, request.site);
 
   const bool same = correction.empty() && plain == solution.weight;
   const MatrixD plain_values = plain.dequantize();
-  losses.loss_uncorrected = same ? losses.loss : output_error(w, plain_values, moments);
+  losses.loss_uncorrected = same ? losses.loss : output_error(w, w, plain_values, moments);
   losses.weights_only = undamped_norm(linalg::subtract(w, plain_values), request.site);
   if (losses.of_each_round.empty()) {
     losses.of_each_round = {losses.loss_regularized};
@@ -110,21 +190,33 @@ void fill_losses(const SolveRequest& request, const MatrixD& correction, const Q
 void fill_curves(const SolveRequest& request, const QuantizedWeight& plain, LayerSolution& solution) {
   RankCurves& curves = solution.curves;
   if (!request.curves && curves.eigenvalues.empty()) {
-    solution.losses.lower_bound = std::max(0.0, linalg::quadratic_trace(request.weight, request.site.s_x_given_y));
+    const std::vector<double> none;
+    solution.losses.lower_bound = request.site.drift_given_y.empty()
+                                      ? std::max(0.0, linalg::quadratic_trace(request.weight, request.site.s_x_given_y))
+                                      : relaxed_floor(request.weight, request.site, none, request.scheme.drift);
     return;
   }
-  if (curves.eigenvalues.empty()) curves.eigenvalues = init_eigenvalues(request.weight, request.site);
+  const double alpha = request.scheme.drift;
+  if (curves.eigenvalues.empty()) curves.eigenvalues = init_eigenvalues(request.weight, request.site, alpha);
   const std::size_t count = curves.eigenvalues.size();
-  curves.lower_bound_by_rank.assign(count + 1, 0.0);
+  curves.lower_bound_by_rank.assign(count + 1, relaxed_floor(request.weight, request.site, curves.eigenvalues, alpha));
   for (std::size_t k = count; k-- > 0;) curves.lower_bound_by_rank[k] = curves.lower_bound_by_rank[k + 1] + curves.eigenvalues[k];
-  solution.losses.lower_bound = curves.lower_bound_by_rank[solution.scheme.rank];
+  // A correction on the quantized activation is one more weight on Y: it cannot pass the bound of rank 0.
+  const bool on_codes = solution.scheme.pair_input == PairInput::quantized;
+  solution.losses.lower_bound = curves.lower_bound_by_rank[on_codes ? 0 : solution.scheme.rank];
   if (!request.curves) {
     curves = {};
     return;
   }
-  if (curves.same_codes_by_rank.empty())
-    curves.same_codes_by_rank = loss_by_rank(0, 0, update_eigenvalues(request.weight, solution.weight.dequantize(), request.site));
-  for (double& v : curves.same_codes_by_rank) v = std::max(0.0, v + solution.losses.loss_regularized);
+  if (curves.same_codes_by_rank.empty()) {
+    const MatrixD quantized = solution.weight.dequantize();
+    const double bare = regularized(output_error(request.weight, request.weight, quantized, request.site.moments, alpha), request.weight,
+                                    quantized, request.site);
+    curves.same_codes_by_rank = loss_by_rank(bare, 0, update_eigenvalues(request.weight, quantized, request.site, alpha));
+    for (double& v : curves.same_codes_by_rank) v = std::max(0.0, v);
+  } else {
+    for (double& v : curves.same_codes_by_rank) v = std::max(0.0, v + solution.losses.loss_regularized);
+  }
   curves.weight_error_singular_values = linalg::singular_values(linalg::subtract(request.weight, plain.dequantize()));
 }
 
@@ -154,14 +246,14 @@ LayerSolution solve_layer(const SolveRequest& request, std::stop_token stop) {
   check(request, method);
   LayerSolution solution = method.solve(request, stop);
   throw_if_stopped(stop);
-  // The baseline of a corrected layer is GPTQ as published; the others are their own.
-  const QuantizedWeight plain = method.uses_rank ? plain_gptq(request) : solution.weight;
+  // The baseline of jointly fitted codes is GPTQ as published; a plain quantizer's codes are their own.
+  const QuantizedWeight plain = method.uses_rank && !method.corrects_base ? plain_gptq(request) : solution.weight;
   throw_if_stopped(stop);
   MatrixD correction;
   if (!solution.u.empty()) {
     balance(solution.u, solution.v);
     if (request.scheme.store_rounded) {
-      solution.pair = {rounded(solution.u, request.layer), rounded(solution.v, request.layer)};
+      solution.pair = stored_pair(request, solution);
       correction = product(solution.pair);
     } else {
       correction = linalg::multiply(solution.u, solution.v, false, true);
@@ -174,12 +266,17 @@ LayerSolution solve_layer(const SolveRequest& request, std::stop_token stop) {
   return solution;
 }
 
-double layer_loss(const MatrixD& weight, const QuantizedWeight& quantized, const MatrixD& correction, const SecondMoments& moments) {
-  return output_error(correction.empty() ? weight : linalg::subtract(weight, correction), quantized.dequantize(), moments);
+double layer_loss(const MatrixD& weight, const QuantizedWeight& quantized, const MatrixD& correction, const SecondMoments& moments,
+                  PairInput pair_input) {
+  const auto [a, b] = sides_of(weight, quantized.dequantize(), correction, pair_input);
+  return output_error(weight, a, b, moments);
 }
 
 double output_norm(const MatrixD& weight, const SecondMoments& moments) {
-  return std::max(0.0, linalg::quadratic_trace(weight, moments.s_x()));
+  double norm = linalg::quadratic_trace(weight, moments.s_x());
+  if (moments.has_drift())
+    norm += 2 * linalg::trace_of_product(weight, moments.s_dx, weight) + linalg::quadratic_trace(weight, moments.s_d);
+  return std::max(0.0, norm);
 }
 
 std::size_t rank_of_fraction(double fraction, RankRule rule, std::size_t out_features, std::size_t in_features) {
@@ -199,8 +296,13 @@ LayerSize layer_size(const LayerScheme& scheme, std::size_t out_features, std::s
   }
   size.code_bits = std::size_t(scheme.weight.bits) * weights;
   const std::size_t group = scheme.weight.group_size == 0 ? in_features : scheme.weight.group_size;
-  size.scale_bits = 16 * out_features * (group == 0 ? 0 : in_features / group);
-  size.factor_bits = std::size_t(scheme.factor_bits) * scheme.rank * (out_features + in_features);
+  const std::size_t scales = out_features * (group == 0 ? 0 : in_features / group);
+  // float16 with a zero point as wide as a code, or a byte with nvfp4's one float32 for all.
+  if (scheme.weight.format == NumberFormat::integer)
+    size.scale_bits = scales * (16 + (scheme.weight.symmetric ? 0 : std::size_t(scheme.weight.bits)));
+  else
+    size.scale_bits = 8 * scales + (scheme.weight.format == NumberFormat::nvfp4 ? 32 : 0);
+  size.factor_bits = factor_bits(scheme.factors, scheme.rank, out_features, in_features);
   return size;
 }
 

@@ -26,9 +26,14 @@ struct LayerScheme {
   bool deflate = false;        ///< deflated Update-Quant (methods.md 1.3)
   double damping = 0.01;       ///< of the second moments, times their mean diagonal
   double gptq_damping = 0.01;  ///< GPTQ's own
-  int factor_bits = 16;        ///< 16 = float16
-  bool skipped = false;        ///< left as it is in float
-  bool store_rounded = true;   ///< scales and factors rounded to float16 as stored; off: float64 throughout (lrc solve)
+  bool act_order = false;      ///< GPTQ by descending diagonal, static groups
+  bool polish = false;         ///< grid frozen after the first round, coordinate descent on it: rounds never get worse
+  std::string base = "rtn";    ///< the quantizer that svd, qera and lqer correct: rtn or gptq
+  FactorScheme factors;
+  PairInput pair_input = PairInput::unquantized;
+  double drift = 1;           ///< α: how much of a quantized prefix's drift is made up for (methods.md 1.11); fp stream: no effect
+  bool skipped = false;       ///< left as it is in float
+  bool store_rounded = true;  ///< scales and factors rounded as stored; off: float64 throughout (lrc solve)
   bool operator==(const LayerScheme&) const = default;
 };
 
@@ -44,6 +49,9 @@ struct SiteStatistics {
   MatrixD s_x_given_y;                  ///< S_{x|y} of the damped moments, symmetric
   MatrixD cholesky_x_given_y;           ///< its L (lower); empty where it is not positive definite (no damping)
   bool unquantized = false;             ///< Y = X (activations off)
+  // Of the propagated stream only, D = X_float − X (methods.md 1.11); empty otherwise.
+  MatrixD drift_given_y;       ///< S_dx − S_dy S_y⁻¹ S_yx
+  MatrixD drift_norm_given_y;  ///< S_d − S_dy S_y⁻¹ S_yd
 };
 /// Throws Error(numerical) naming `site` after the retries of methods.md pitfall 16.
 SiteStatistics prepare_site(SecondMoments moments, double damping, const ActivationScheme& activation, const std::string& site);
@@ -94,9 +102,12 @@ struct SolveMethod {
   std::string_view title;        ///< as in the window
   std::string_view explanation;  ///< one sentence
   bool uses_rank = false;
+  bool corrects_base = false;                     ///< the codes are those of a plain quantizer (LayerScheme::base)
+  double damping = 0.01;                          ///< that its paper uses: what `--method` sets where `--damping` says nothing
+  PairInput pair_input = PairInput::unquantized;  ///< likewise
   LayerSolution (*solve)(const SolveRequest& request, std::stop_token stop) = nullptr;
 };
-/// rtn, gptq, lrc (rank 0 = retargeting alone).
+/// rtn, gptq, svd, qera, qera-diagonal, lqer, l2qer, lrc (rank 0 = retargeting alone).
 std::span<const SolveMethod> methods();
 /// Throws Error(bad_input) naming the methods that exist.
 const SolveMethod& find_method(std::string_view name);
@@ -105,8 +116,10 @@ const SolveMethod& find_method(std::string_view name);
 /// Throws Error naming the layer.
 LayerSolution solve_layer(const SolveRequest& request, std::stop_token stop);
 
-/// ‖W X − Ŵ Y − U Vᵀ X‖² from moments (methods.md 1.1), for any solution: held-out loss.
-double layer_loss(const MatrixD& weight, const QuantizedWeight& quantized, const MatrixD& correction, const SecondMoments& moments);
+/// ‖W X − Ŵ Y − U Vᵀ X‖² from moments (methods.md 1.1), for any solution: held-out loss. With a pair on the quantized activation
+/// ‖W X − (Ŵ + U Vᵀ) Y‖². Behind a quantized prefix W takes the float model's input.
+double layer_loss(const MatrixD& weight, const QuantizedWeight& quantized, const MatrixD& correction, const SecondMoments& moments,
+                  PairInput pair_input = PairInput::unquantized);
 double output_norm(const MatrixD& weight, const SecondMoments& moments);
 
 /// Rank from a fraction: rounded down, at least 1 when the fraction is above 0, at most min(in, out).

@@ -34,6 +34,7 @@ DeviceLinear Uploader::linear(const LinearWeights& linear) {
     }
     result.quantized = backend_.upload_quantized(*linear.quantized);
     result.activation = linear.activation;
+    result.pair_input = linear.pair_input;
     bytes_ += result.quantized->bytes;
     if (!linear.pair.empty()) {
       if (linear.pair.u.rows() != result.out_features || linear.pair.v.rows() != result.in_features ||

@@ -15,6 +15,7 @@ struct DeviceLinear {
   std::unique_ptr<DeviceQuantizedMatrix> quantized;
   std::unique_ptr<DevicePair> pair;  // beside `quantized`; none at rank 0
   ActivationScheme activation;
+  PairInput pair_input = PairInput::unquantized;
   Buffer bias;  // null when there is none
 };
 

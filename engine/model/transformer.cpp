@@ -36,7 +36,7 @@ struct Transformer::Parts {
   std::size_t weight_bytes = 0;
 
   Scratch chunk, placed, normed, query, key, value, fused, attended, projected, gate, up, routed, expert_in, expert_out;
-  Scratch head_rows, head_normed, logit_rows;
+  Scratch head_rows, head_normed, logit_rows, dequantized;
   DeviceActivation activation;
   Buffer last_hidden;  // of the last forward(), before the final norm
   std::size_t last_tokens = 0;
@@ -67,7 +67,7 @@ struct Transformer::Parts {
     if (site.kind == SiteKind::mlp_hidden && down_hadamard) backend->hadamard(*down_hadamard, x, tokens);
     if (observer) observe(observer, site, x, tokens, width);
 
-    std::optional<ActivationScheme> quantized_by;
+    std::optional<ActivationScheme> quantized_by, dequantized_by;
     for (const auto& [layer, y] : outputs) {
       const DeviceLinear& linear = *layer;
       if (linear.matrix) {
@@ -81,7 +81,13 @@ struct Transformer::Parts {
           backend->multiply_quantized(*linear.quantized, activation, y);
         }
         if (linear.pair && !bypass && branch.components > 0) {
-          backend->add_low_rank(*linear.pair, x, tokens, y, std::min(branch.components, linear.pair->rank));
+          const bool on_codes = linear.pair_input == PairInput::quantized && !linear.activation.off();
+          if (on_codes && dequantized_by != linear.activation) {
+            backend->dequantize(activation, dequantized.of(*backend, tokens * width));
+            dequantized_by = linear.activation;
+          }
+          backend->add_low_rank(*linear.pair, on_codes ? dequantized.of(*backend, tokens * width) : x, tokens, y,
+                                std::min(branch.components, linear.pair->rank));
         }
       }
       if (linear.bias) backend->add_bias(y, linear.bias, tokens, linear.out_features);

@@ -12,7 +12,7 @@
 namespace lrc {
 
 /// One linear layer: float (`weight` filled) or quantized (`quantized`, and `pair` unless the rank is 0). A quantized layer
-/// takes codes of its site's activations by `activation`; the pair takes the unquantized ones.
+/// takes codes of its site's activations by `activation`; the pair takes the unquantized ones unless `pair_input` says otherwise.
 struct LinearWeights {
   LayerInfo info;
   MatrixF weight;           ///< (out, in)
@@ -20,6 +20,7 @@ struct LinearWeights {
   std::shared_ptr<const QuantizedWeight> quantized;
   LowRankPair pair;
   ActivationScheme activation;
+  PairInput pair_input = PairInput::unquantized;
 };
 
 struct BlockWeights {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "quantization/block_grid.h"
 
 namespace lrc {
 namespace {
@@ -42,28 +43,103 @@ float largest_magnitude(const float* x, std::size_t count) {
 }
 
 struct Grid {
-  std::size_t group = 0;
+  ActivationScheme scheme;
+  std::size_t group = 0, groups = 0;
   float factor = 0, lowest = 0, highest = 0;
 };
 
 Grid grid_of(std::size_t width, const ActivationScheme& scheme) {
   Grid grid;
+  grid.scheme = scheme;
   grid.group = scheme.group_size == 0 ? width : scheme.group_size;
   if (grid.group == 0 || width % grid.group != 0)
     throw Error(ErrorKind::bad_input, "Activation groups of " + std::to_string(scheme.group_size) + " do not divide the width " +
                                           std::to_string(width) + "; choose a group size that divides it, or 0 for one scale a token.");
+  grid.groups = width / grid.group;
   grid.factor = activation_scale_factor(scheme);
   grid.lowest = float(lowest_code(scheme.bits));
   grid.highest = float(highest_code(scheme.bits));
+  if (scheme.format == NumberFormat::mxint) grid.lowest = -grid.highest;
+  if (!scheme.symmetric) grid.highest = float((1 << scheme.bits) - 1);
   return grid;
 }
 
-float scale_of(const float* x, const Grid& grid) {
+void refuse_infinite() {
+  throw Error(ErrorKind::numerical, "An activation is not a finite number, so it cannot be quantized; check the model's weights.");
+}
+
+/// What a group's whole numbers are made with.
+struct Range {
+  float scale = 0, lowest = 0, highest = 0;
+};
+
+/// `tensor_scale` is that of nvfp4 alone. An all-zero group gets scale 0: what a block of zeros borrows has no effect on values.
+Range range_of(const float* x, const Grid& grid, float tensor_scale) {
   const float largest = largest_magnitude(x, grid.group);
-  const float scale = largest * grid.factor;
-  if (!std::isfinite(largest) || !std::isfinite(scale))
-    throw Error(ErrorKind::numerical, "An activation is not a finite number, so it cannot be quantized; check the model's weights.");
-  return scale;
+  if (!std::isfinite(largest)) refuse_infinite();
+  Range range{0, grid.lowest, grid.highest};
+  if (largest == 0.0f) return range;
+  switch (grid.scheme.format) {
+    case NumberFormat::integer: {
+      if (grid.scheme.symmetric) {
+        range.scale = largest * grid.factor;
+        break;
+      }
+      float smallest = 0, greatest = 0;
+      for (std::size_t i = 0; i < grid.group; ++i) {
+        smallest = std::min(smallest, x[i]);
+        greatest = std::max(greatest, x[i]);
+      }
+      range.scale = (greatest - smallest) * grid.factor;
+      if (range.scale == 0.0f || !std::isfinite(range.scale)) break;
+      const float zero = code_by_comparison(-smallest * grid.scheme.clip, range.scale, 0.0f, grid.highest);
+      range.lowest = -zero;
+      range.highest = grid.highest - zero;
+      break;
+    }
+    case NumberFormat::nvfp4:
+      range.scale = float(decode_e4m3(encode_e4m3(double(tensor_scale) * double(largest) / 6)) / double(tensor_scale) / 2);
+      break;
+    default:
+      range.scale = float(block_scale(grid.scheme.format, block_exponent(grid.scheme.format, double(largest)), grid.scheme.bits));
+  }
+  if (!std::isfinite(range.scale)) refuse_infinite();
+  return range;
+}
+
+/// The whole number of one value. The midpoints of E2M1 are few bits wide, so that their products with a scale are rounded once.
+inline float number_of(float x, const Range& range, bool e2m1) {
+  if (!e2m1) return code_by_comparison(x, range.scale, range.lowest, range.highest);
+  const float p = std::fabs(x), s = range.scale;
+  const float n = p <= 0.5f * s    ? 0.0f
+                  : p < 1.5f * s   ? 1.0f
+                  : p <= 2.5f * s  ? 2.0f
+                  : p < 3.5f * s   ? 3.0f
+                  : p <= 5.0f * s  ? 4.0f
+                  : p < 7.0f * s   ? 6.0f
+                  : p <= 10.0f * s ? 8.0f
+                                   : 12.0f;
+  return x < 0 ? -n : n;
+}
+
+/// Calls store(index, number, scale) for every value and group(index of the group, range) for every group.
+template <typename Store, typename Group>
+void for_numbers(const float* x, std::size_t tokens, std::size_t width, const Grid& grid, const Store& store, const Group& of_group) {
+  const bool e2m1 = is_e2m1(grid.scheme.format);
+  for (std::size_t t = 0; t < tokens; ++t) {
+    float tensor_scale = 1;
+    if (grid.scheme.format == NumberFormat::nvfp4) tensor_scale = nvfp4_tensor_scale(double(largest_magnitude(x + t * width, width)));
+    for (std::size_t g = 0; g < grid.groups; ++g) {
+      const std::size_t begin = t * width + g * grid.group;
+      const Range range = range_of(x + begin, grid, tensor_scale);
+      of_group(t * grid.groups + g, range);
+      if (range.scale == 0.0f) {
+        for (std::size_t i = begin; i < begin + grid.group; ++i) store(i, 0.0f, 0.0f);
+      } else {
+        for (std::size_t i = begin; i < begin + grid.group; ++i) store(i, number_of(x[i], range, e2m1), range.scale);
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -77,8 +153,10 @@ float activation_scale_factor(const ActivationScheme& scheme) {
                 "Activations of " + std::to_string(scheme.bits) + " bits cannot be quantized; choose 2 to 8 bits, or 16 for none.");
   if (!(scheme.clip > 0.0f) || !std::isfinite(scheme.clip))
     throw Error(ErrorKind::bad_input, "The activation clip ratio must be above 0 and finite, not " + std::to_string(scheme.clip) + ".");
-  return float(double(scheme.clip) / double(highest_code(scheme.bits)));
+  return float(double(scheme.clip) / double(scheme.symmetric ? highest_code(scheme.bits) : (1 << scheme.bits) - 1));
 }
+
+bool has_plain_codes(const ActivationScheme& scheme) { return scheme.symmetric && scheme.format == NumberFormat::integer; }
 
 int activation_code(float x, float scale, int lowest, int highest) {
   if (scale == 0.0f) return 0;
@@ -86,18 +164,13 @@ int activation_code(float x, float scale, int lowest, int highest) {
 }
 
 void quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::int8_t* codes,
-                          float* scales) {
-  const Grid grid = grid_of(width, scheme);
-  for (std::size_t begin = 0; begin < tokens * width; begin += grid.group) {
-    const float scale = scale_of(x + begin, grid);
-    *scales++ = scale;
-    if (scale == 0.0f) {
-      std::fill_n(codes + begin, grid.group, std::int8_t{0});
-      continue;
-    }
-    for (std::size_t i = begin; i < begin + grid.group; ++i)
-      codes[i] = std::int8_t(int(code_by_comparison(x[i], scale, grid.lowest, grid.highest)));
-  }
+                          float* scales, std::int8_t* zeros) {
+  for_numbers(
+      x, tokens, width, grid_of(width, scheme), [&](std::size_t i, float number, float) { codes[i] = std::int8_t(int(number)); },
+      [&](std::size_t group, const Range& range) {
+        scales[group] = range.scale;
+        if (zeros) zeros[group] = std::int8_t(scheme.symmetric ? 0 : int(-range.lowest));
+      });
 }
 
 void fake_quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, float* y) {
@@ -105,15 +178,9 @@ void fake_quantize_activations(const float* x, std::size_t tokens, std::size_t w
     if (y != x) std::copy_n(x, tokens * width, y);
     return;
   }
-  const Grid grid = grid_of(width, scheme);
-  for (std::size_t begin = 0; begin < tokens * width; begin += grid.group) {
-    const float scale = scale_of(x + begin, grid);
-    if (scale == 0.0f) {
-      std::fill_n(y + begin, grid.group, 0.0f);
-      continue;
-    }
-    for (std::size_t i = begin; i < begin + grid.group; ++i) y[i] = code_by_comparison(x[i], scale, grid.lowest, grid.highest) * scale;
-  }
+  for_numbers(
+      x, tokens, width, grid_of(width, scheme), [&](std::size_t i, float number, float scale) { y[i] = number * scale; },
+      [](std::size_t, const Range&) {});
 }
 
 }  // namespace lrc

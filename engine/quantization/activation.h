@@ -19,11 +19,17 @@ float activation_scale_factor(const ActivationScheme& scheme);
 /// The code of one value for a scale > 0, unclamped range limited to ±127 by the caller's bits (scale 0 → code 0).
 int activation_code(float x, float scale, int lowest, int highest);
 
-/// Codes (tokens, width) and scales (tokens, groups) of x (tokens, width). Scale of an all-zero group is 0, codes 0.
+/// Whole numbers (tokens, width) and scales (tokens, groups) of x (tokens, width): value = number · scale in every format
+/// (scheme.h). Asymmetric: the numbers are code − zero, and `zeros` (tokens, groups), where given, receives the zero points.
+/// E2M1 elements are doubled and their scales halved. Scale of an all-zero group is 0, numbers 0.
 /// Throws Error(bad_input) when the group size does not divide the width, Error(numerical) on NaN or infinity.
 void quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::int8_t* codes,
-                          float* scales);
-/// Quantize-dequantize: y = code · scale. x and y may be the same.
+                          float* scales, std::int8_t* zeros = nullptr);
+/// Quantize-dequantize: y = number · scale. x and y may be the same.
 void fake_quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, float* y);
+
+/// Whether the one integer kernel of every device makes these codes (symmetric integers); the other formats have the definition of
+/// activation.cpp alone.
+bool has_plain_codes(const ActivationScheme& scheme);
 
 }  // namespace lrc

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "quantization/activation.h"
+#include "quantization/block_grid.h"
 #include "quantization/quantized_weight.h"
 #include "tensor/dtype.h"
 
@@ -34,23 +35,24 @@ double shrink(int step) { return 1.0 - step / 100.0; }
 using Floats = float __attribute__((vector_size(kLanes * sizeof(float))));
 using Ints = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
 
-// What depends on the bits alone.
+// What depends on the bits alone. Values are taken over `unit_code` times the unshrunken scale: over max|w| on a symmetric grid.
 struct Steps {
-  std::array<float, kSteps> inverse;  // 1 / (scale / max|w|)
-  std::array<float, kSteps> unit;     // (scale / max|w|)^2.4
-  double lowest = 0, highest = 0;
+  std::array<float, kSteps> inverse;  // 1 / (scale / that value)
+  std::array<float, kSteps> unit;     // (scale / that value)^2.4
+  double unit_code = 0;
 
-  explicit Steps(int bits) : lowest(lowest_code(bits)), highest(highest_code(bits)) {
+  explicit Steps(int bits) : unit_code(highest_code(bits)) {
     for (int step = 0; step < kSteps; ++step) {
-      inverse[std::size_t(step)] = float(highest / shrink(step));
-      unit[std::size_t(step)] = float(std::pow(shrink(step) / highest, kNorm));
+      inverse[std::size_t(step)] = float(unit_code / shrink(step));
+      unit[std::size_t(step)] = float(std::pow(shrink(step) / unit_code, kNorm));
     }
   }
 };
 
 struct Coarse {
   const Steps& steps;
-  const float* values;  // w / max|w|, padded by zeros to whole vectors
+  double lowest, highest;  // of the whole numbers of this group
+  const float* values;     // w over the largest value on the grid, padded by zeros to whole vectors
   std::size_t count, vectors;
   std::array<float, kSteps>& sums;  // Σ |error / max|w||^2.4, or a part of it that is already far above the smallest
 };
@@ -75,7 +77,7 @@ struct Coarse {
 [[gnu::always_inline]] inline void coarse_search(const Coarse& job) {
   constexpr float kRounder = 12582912.0f;  // adding and subtracting 1.5 · 2²³ rounds to nearest, ties to even
   float best = std::numeric_limits<float>::infinity();
-  const float lowest = float(job.steps.lowest), highest = float(job.steps.highest);
+  const float lowest = float(job.lowest), highest = float(job.highest);
   for (std::size_t step = 0; step < kSteps; ++step) {
     const float inverse = job.steps.inverse[step];
     Floats total = {};
@@ -124,26 +126,32 @@ double exact_sum(const double* w, std::size_t count, double scale, double lowest
   return sum;
 }
 
-// The scale of one row or group. `buffer` is scratch space.
-double search_scale(const double* w, std::size_t count, double largest, const Steps& steps, std::vector<float>& buffer) {
-  const double highest = steps.highest, lowest = steps.lowest;
+// One row or group: its range on the grid and the scale without shrinking. A shrunken range keeps its zero point, since
+// round(−min / scale) does not change when both shrink alike; so `lowest` and `highest` hold for all steps.
+struct Range {
+  double scale = 0, lowest = 0, highest = 0;
+};
+
+// The best scale of one row or group. `buffer` is scratch space.
+double search_scale(const double* w, std::size_t count, const Range& range, const Steps& steps, std::vector<float>& buffer) {
+  const double highest = range.highest, lowest = range.lowest, largest = range.scale * steps.unit_code;
   const std::size_t vectors = (count + kLanes - 1) / kLanes;
   buffer.assign(vectors * kLanes, 0.0f);
   for (std::size_t i = 0; i < count; ++i) buffer[i] = float(w[i] / largest);
   std::array<float, kSteps> sums;
-  run_coarse_search({steps, buffer.data(), count, vectors, sums});
+  run_coarse_search({steps, lowest, highest, buffer.data(), count, vectors, sums});
 
-  // What float32 may be wrong by: each error by about 2.5e-7 of max|w|, hence its power by 2.4 error^1.4 times that (summed
-  // by Hölder's inequality), and the roundings of the power and of the sum.
+  // What float32 may be wrong by: each error by about 2.5e-7 of the largest value (an asymmetric range may be twice that), hence its power
+  // by 2.4 error^1.4 times that (summed by Hölder's inequality), and the roundings of the power and of the sum.
   const double smallest = *std::min_element(sums.begin(), sums.end());
-  constexpr double kErrorOfError = 2.5e-7;
-  const double of_errors = 2 * kNorm * kErrorOfError * std::pow(smallest / double(count), (kNorm - 1) / kNorm);
-  const double slack = (1e-5 + 1.2e-7 * double(vectors)) * smallest + double(count) * (of_errors + 2 * std::pow(kErrorOfError, kNorm));
+  const double error_of_error = 2.5e-7 * std::max(1.0, std::max(-lowest - 1, highest) / steps.unit_code);
+  const double of_errors = 2 * kNorm * error_of_error * std::pow(smallest / double(count), (kNorm - 1) / kNorm);
+  const double slack = (1e-5 + 1.2e-7 * double(vectors)) * smallest + double(count) * (of_errors + 2 * std::pow(error_of_error, kNorm));
   std::array<int, kSteps> candidates{};
   int found = 0;
   for (int step = 0; step < kSteps; ++step)
     if (sums[std::size_t(step)] <= smallest + slack) candidates[std::size_t(found++)] = step;
-  const auto scale_at = [&](int step) { return shrink(step) * largest / highest; };
+  const auto scale_at = [&](int step) { return shrink(step) * range.scale; };
   if (found == 1) return scale_at(candidates[0]);
   double best = std::numeric_limits<double>::infinity(), scale = 0;
   for (int i = 0; i < found; ++i) {
@@ -157,41 +165,61 @@ double search_scale(const double* w, std::size_t count, double largest, const St
   return scale;
 }
 
+Range range_of(double smallest, double largest, const WeightScheme& scheme) {
+  if (scheme.symmetric) {
+    const double highest = highest_code(scheme.bits);
+    return {std::max(-smallest, largest) / highest, double(lowest_code(scheme.bits)), highest};
+  }
+  const double codes = double((1 << scheme.bits) - 1), scale = (largest - smallest) / codes;
+  const double zero = std::clamp(std::nearbyint(-smallest / scale), 0.0, codes);
+  return {scale, -zero, codes - zero};
+}
+
 }  // namespace
 
-MatrixD fit_scales(const MatrixD& weight, const WeightScheme& scheme, bool round_to_half) {
+WeightGrid fit_grid(const MatrixD& weight, const WeightScheme& scheme, bool round_to_half) {
   check_scheme(scheme, weight.columns(), "A weight");
   const std::size_t group = scheme.group_size == 0 ? weight.columns() : scheme.group_size;
   const std::size_t groups = group == 0 ? 0 : weight.columns() / group;
-  MatrixD scales(weight.rows(), groups);
-  const Steps steps(scheme.bits);
+  for (std::size_t i = 0; i < weight.size(); ++i)
+    if (!std::isfinite(weight.data()[i]))
+      throw Error(ErrorKind::numerical, "A weight matrix holds NaN or infinity in row " + std::to_string(i / weight.columns()) +
+                                            ", column " + std::to_string(i % weight.columns()) + "; it cannot be quantized.");
   double nothing = 0;
   for (const double w : weight.flat()) nothing = std::max(nothing, kNothing * std::abs(w));
+  if (scheme.format != NumberFormat::integer) return fit_block_grid(weight, scheme, nothing);
+  WeightGrid grid;
+  grid.scales = MatrixD(weight.rows(), groups);
+  if (!scheme.symmetric) grid.zeros.assign(weight.rows() * groups, 0);
+  const Steps steps(scheme.bits);
   parallel_for(weight.rows(), kRowsPerTask, [&](std::size_t begin, std::size_t end) {
     std::vector<float> buffer;
     for (std::size_t r = begin; r < end; ++r)
       for (std::size_t g = 0; g < groups; ++g) {
         const double* w = weight.row(r) + g * group;
-        double largest = 0;
+        double smallest = 0, largest = 0;
         for (std::size_t i = 0; i < group; ++i) {
-          if (!std::isfinite(w[i]))
-            throw Error(ErrorKind::numerical, "A weight matrix holds NaN or infinity in row " + std::to_string(r) + ", column " +
-                                                  std::to_string(g * group + i) + "; it cannot be quantized.");
-          largest = std::max(largest, std::abs(w[i]));
+          smallest = std::min(smallest, w[i]);
+          largest = std::max(largest, w[i]);
         }
-        if (largest <= nothing) continue;  // scale 0, codes 0
-        double scale =
-            scheme.clip == WeightClip::search ? search_scale(w, group, largest, steps, buffer) : largest / highest_code(scheme.bits);
+        if (std::max(-smallest, largest) <= nothing) continue;  // scale 0, codes 0
+        const Range range = range_of(smallest, largest, scheme);
+        double scale = scheme.clip == WeightClip::search ? search_scale(w, group, range, steps, buffer) : range.scale;
         if (round_to_half) {
           scale = double(lrc::round_to_half(float(scale)));
           if (!std::isfinite(scale))
-            throw Error(ErrorKind::numerical, "A weight of magnitude " + std::to_string(largest) + " in row " + std::to_string(r) +
-                                                  " needs a scale beyond float16; such a layer cannot be stored.");
+            throw Error(ErrorKind::numerical, "A weight of magnitude " + std::to_string(std::max(-smallest, largest)) + " in row " +
+                                                  std::to_string(r) + " needs a scale beyond float16; such a layer cannot be stored.");
         }
-        scales(r, g) = scale;
+        grid.scales(r, g) = scale;
+        if (!scheme.symmetric) grid.zeros[r * groups + g] = std::int8_t(-range.lowest);
       }
   });
-  return scales;
+  return grid;
+}
+
+MatrixD fit_scales(const MatrixD& weight, const WeightScheme& scheme, bool round_to_half) {
+  return fit_grid(weight, scheme, round_to_half).scales;
 }
 
 }  // namespace lrc

@@ -10,8 +10,8 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "quantization/activation.h"
 #include "quantization/blas.h"
+#include "quantization/grid.h"
 #include "quantization/quantized_weight.h"
 
 namespace lrc {
@@ -77,10 +77,9 @@ MatrixD factor_of(MatrixD hessian, double damping) {
 struct Job {
   MatrixD& weight;  // (out, in) in the order of processing; consumed
   const MatrixD& upper;
-  const MatrixD& scales;
   const std::vector<std::size_t>& order;  // original column of each processed one
-  std::size_t group = 0;
-  double lowest = 0, highest = 0;
+  WholeNumbers numbers;
+  std::size_t group = 0, groups = 0;
   QuantizedWeight& result;
 };
 
@@ -104,11 +103,12 @@ double process_rows(const Job& job, std::size_t begin, std::size_t end) {
         double* w = job.weight.row(begin + r);
         for (std::size_t j = first; j < last; ++j) {
           const std::size_t column = job.order[j];
-          const double scale = job.scales(begin + r, column / job.group);
-          const double code = scale == 0 ? 0.0 : std::clamp(std::nearbyint(w[j] / scale), job.lowest, job.highest);
-          job.result.codes[(begin + r) * n + column] = std::int8_t(code);
+          const double scale = job.result.scales(begin + r, column / job.group);
+          const double zero = job.result.zeros.empty() ? 0 : job.result.zeros[(begin + r) * job.groups + column / job.group];
+          const double whole = scale == 0 ? 0.0 : job.numbers.nearest(w[j] / scale, zero);
+          job.result.codes[(begin + r) * n + column] = std::int8_t(whole + zero);
           const double* u = job.upper.row(j);
-          const double error = (w[j] - code * scale) / u[j];
+          const double error = (w[j] - whole * scale) / u[j];
           errors(r, j - block) = error;
           sum += error * error;
           for (std::size_t k = j + 1; k < last; ++k) w[k] -= error * u[k];
@@ -121,9 +121,8 @@ double process_rows(const Job& job, std::size_t begin, std::size_t end) {
   return sum;
 }
 
-}  // namespace
-
-GptqResult quantize_gptq(const MatrixD& weight, const MatrixD& hessian, const WeightScheme& scheme, const GptqOptions& options) {
+GptqResult run(const MatrixD& weight, const MatrixD& hessian, const WeightScheme& scheme, const GptqOptions& options,
+               const WeightGrid* grid) {
   const std::size_t n = weight.columns();
   if (hessian.rows() != n || hessian.columns() != n)
     throw Error(ErrorKind::bad_input, "GPTQ: a Hessian of order " + std::to_string(hessian.rows()) + " does not fit a weight with " +
@@ -139,11 +138,7 @@ GptqResult quantize_gptq(const MatrixD& weight, const MatrixD& hessian, const We
     for (std::size_t i = 0; i < work.rows(); ++i) work(i, j) = 0;
   }
   GptqResult result;
-  result.weight.scheme = scheme;
-  result.weight.out_features = weight.rows();
-  result.weight.in_features = n;
-  result.weight.codes.resize(weight.size());
-  result.weight.scales = fit_scales(work, scheme, options.round_to_half);
+  result.weight = empty_on_grid(weight.rows(), n, scheme, grid ? *grid : fit_grid(work, scheme, options.round_to_half));
 
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), std::size_t(0));
@@ -153,19 +148,23 @@ GptqResult quantize_gptq(const MatrixD& weight, const MatrixD& hessian, const We
     h = permuted(h, order);
   }
   const MatrixD upper = factor_of(std::move(h), options.damping);
-  const Job job{work,
-                upper,
-                result.weight.scales,
-                order,
-                result.weight.group_size(),
-                double(lowest_code(scheme.bits)),
-                double(highest_code(scheme.bits)),
-                result.weight};
+  const Job job{work, upper, order, WholeNumbers(scheme), result.weight.group_size(), result.weight.groups(), result.weight};
   std::vector<double> sums((weight.rows() + kRowsPerTask - 1) / kRowsPerTask);
   parallel_for(weight.rows(), kRowsPerTask,
                [&](std::size_t begin, std::size_t end) { sums[begin / kRowsPerTask] = process_rows(job, begin, end); });
   for (const double sum : sums) result.sum_of_squared_normalised_errors += sum;
   return result;
+}
+
+}  // namespace
+
+GptqResult quantize_gptq(const MatrixD& weight, const MatrixD& hessian, const WeightScheme& scheme, const GptqOptions& options) {
+  return run(weight, hessian, scheme, options, nullptr);
+}
+
+GptqResult quantize_gptq(const MatrixD& weight, const MatrixD& hessian, const WeightScheme& scheme, const GptqOptions& options,
+                         const WeightGrid& grid) {
+  return run(weight, hessian, scheme, options, &grid);
 }
 
 }  // namespace lrc

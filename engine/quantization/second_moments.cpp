@@ -7,6 +7,7 @@
 #include <cmath>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -31,6 +32,29 @@ void prepare(SecondMoments& moments, std::size_t width) {
   if (moments.width() != width)
     throw Error(ErrorKind::bad_input, "Inputs " + std::to_string(width) + " wide cannot be added to second moments of width " +
                                           std::to_string(moments.width()) + ".");
+}
+
+void prepare_drift(SecondMoments& moments, std::size_t width) {
+  if (!moments.has_drift()) moments.s_dx = moments.s_dy = moments.s_d = MatrixD(width, width);
+}
+
+// Of one batch. Cut into parts of channels, so that sums do not depend on the number of threads.
+template <typename T>
+ChannelStatistics statistics_of(const T* x, std::size_t tokens, std::size_t width) {
+  ChannelStatistics result;
+  result.sum_of_magnitudes.assign(width, 0.0);
+  result.largest.assign(width, 0.0);
+  parallel_for(width, 128, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = 0; t < tokens; ++t)
+      for (std::size_t i = begin; i < end; ++i) {
+        const double magnitude = std::abs(double(x[t * width + i]));
+        result.sum_of_magnitudes[i] += magnitude;
+        result.largest[i] = std::max(result.largest[i], magnitude);
+      }
+  });
+  result.largest_batch_mean = result.sum_of_magnitudes;
+  for (double& v : result.largest_batch_mean) v /= double(tokens);
+  return result;
 }
 
 void check_finite(const float* x, std::size_t tokens, std::size_t width) {
@@ -93,9 +117,10 @@ void add_tiles(std::vector<Tile>& tiles, const float* a, const float* b, std::si
       tiles.push_back({a, b, &sum, row, column, std::min(side, width - row), std::min(side, width - column)});
 }
 
-void add_batch(SecondMoments& moments, const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme) {
+void add_batch(SecondMoments& moments, const float* x, const float* original, std::size_t tokens, std::size_t width,
+               const ActivationScheme& scheme) {
   std::vector<Tile> tiles;
-  std::unique_ptr<float[]> y, e;
+  std::unique_ptr<float[]> y, e, d;
   if (scheme.off()) {
     add_tiles(tiles, x, x, width, moments.s_y);
   } else {
@@ -108,6 +133,13 @@ void add_batch(SecondMoments& moments, const float* x, std::size_t tokens, std::
     add_tiles(tiles, e.get(), y.get(), width, moments.s_ey);
     add_tiles(tiles, y.get(), y.get(), width, moments.s_y);
     add_tiles(tiles, e.get(), e.get(), width, moments.s_e);
+  }
+  if (original) {
+    d = std::make_unique_for_overwrite<float[]>(tokens * width);
+    for (std::size_t i = 0; i < tokens * width; ++i) d[i] = original[i] - x[i];
+    add_tiles(tiles, d.get(), x, width, moments.s_dx);
+    if (y) add_tiles(tiles, d.get(), y.get(), width, moments.s_dy);
+    add_tiles(tiles, d.get(), d.get(), width, moments.s_d);
   }
   parallel_for(tiles.size(), 1, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) add_tile(tiles[i], tokens, width);
@@ -122,6 +154,31 @@ double as_written(float value) {
   double number = 0;
   std::from_chars(text, end, number);
   return number;
+}
+
+// Y and E in float64. The codes are those of the one quantizer; the scale of symmetric integers is taken in float64.
+std::pair<MatrixD, MatrixD> quantized_in_double(const MatrixD& x, const MatrixF& single, const ActivationScheme& scheme) {
+  const std::size_t tokens = x.rows(), width = x.columns(), group = scheme.group_size == 0 ? width : scheme.group_size;
+  MatrixD y(tokens, width), e(tokens, width);
+  std::vector<std::int8_t> codes(tokens * width);
+  const std::size_t groups = std::max<std::size_t>(1, width / std::max<std::size_t>(1, group));
+  std::vector<float> scales(tokens * groups);
+  quantize_activations(single.data(), tokens, width, scheme, codes.data(), scales.data());
+  const double factor = as_written(scheme.clip) / highest_code(scheme.bits);
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::size_t start = 0; start < width; start += group) {
+      double scale = double(scales[t * groups + start / group]);
+      if (has_plain_codes(scheme)) {
+        double largest = 0;
+        for (std::size_t i = start; i < start + group; ++i) largest = std::max(largest, std::abs(x(t, i)));
+        scale = factor * largest;
+      }
+      for (std::size_t i = start; i < start + group; ++i) {
+        y(t, i) = codes[t * width + i] * scale;
+        e(t, i) = y(t, i) - x(t, i);
+      }
+    }
+  return {std::move(y), std::move(e)};
 }
 
 // a bᵀ-like product over tokens in float64: aᵀ b with a, b (tokens, width).
@@ -169,46 +226,80 @@ void SecondMoments::merge(const SecondMoments& other) {
   add(s_y, other.s_y);
   add(s_ey, other.s_ey);
   add(s_e, other.s_e);
+  channels.merge(other.channels);
+  if (!other.has_drift()) return;
+  prepare_drift(*this, other.width());
+  add(s_dx, other.s_dx);
+  add(s_dy, other.s_dy);
+  add(s_d, other.s_d);
+}
+
+void ChannelStatistics::merge(const ChannelStatistics& other) {
+  if (other.largest.empty()) return;
+  if (largest.empty()) {
+    *this = other;
+    return;
+  }
+  for (std::size_t i = 0; i < largest.size(); ++i) {
+    sum_of_magnitudes[i] += other.sum_of_magnitudes[i];
+    largest[i] = std::max(largest[i], other.largest[i]);
+    largest_batch_mean[i] = std::max(largest_batch_mean[i], other.largest_batch_mean[i]);
+  }
 }
 
 void accumulate(SecondMoments& moments, const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme) {
-  use_one_blas_thread();
-  prepare(moments, width);
-  check_finite(x, tokens, width);
-  for (std::size_t begin = 0; begin < tokens; begin += kBatch)
-    add_batch(moments, x + begin * width, std::min(kBatch, tokens - begin), width, scheme);
+  accumulate(moments, x, nullptr, tokens, width, scheme);
 }
 
-SecondMoments moments_in_double(const MatrixD& x, const ActivationScheme& scheme) {
+void accumulate(SecondMoments& moments, const float* x, const float* original, std::size_t tokens, std::size_t width,
+                const ActivationScheme& scheme) {
+  use_one_blas_thread();
+  if (moments.tokens > 0 && moments.has_drift() != (original != nullptr))
+    throw Error(ErrorKind::bad_input, "Second moments with and without the drift of a quantized prefix cannot be mixed.");
+  prepare(moments, width);
+  check_finite(x, tokens, width);
+  if (original) {
+    check_finite(original, tokens, width);
+    prepare_drift(moments, width);
+  }
+  if (tokens > 0) moments.channels.merge(statistics_of(x, tokens, width));
+  for (std::size_t begin = 0; begin < tokens; begin += kBatch)
+    add_batch(moments, x + begin * width, original ? original + begin * width : nullptr, std::min(kBatch, tokens - begin), width, scheme);
+  // Without a quantizer Y is X̂.
+  if (original && scheme.off()) moments.s_dy = moments.s_dx;
+}
+
+SecondMoments moments_in_double(const MatrixD& x, const ActivationScheme& scheme, std::size_t batches) {
   const std::size_t tokens = x.rows(), width = x.columns();
   const MatrixF single = convert<float>(x);
   check_finite(single.data(), tokens, width);
   SecondMoments moments;
   prepare(moments, width);
   moments.tokens = tokens;
+  batches = std::clamp<std::size_t>(batches, 1, std::max<std::size_t>(1, tokens));
+  for (std::size_t b = 0, begin = 0; b < batches && tokens > 0; ++b) {
+    const std::size_t count = tokens / batches + (b < tokens % batches ? 1 : 0);
+    moments.channels.merge(statistics_of(x.row(begin), count, width));
+    begin += count;
+  }
   if (scheme.off()) {
     moments.s_y = product_over_tokens(x, x);
     return moments;
   }
-  // The codes are those of the one quantizer; only the scale that they are multiplied by is taken in float64.
-  const std::size_t group = scheme.group_size == 0 ? width : scheme.group_size;
-  std::vector<std::int8_t> codes(tokens * width);
-  std::vector<float> scales(tokens * std::max<std::size_t>(1, width / std::max<std::size_t>(1, group)));
-  quantize_activations(single.data(), tokens, width, scheme, codes.data(), scales.data());
-  const double factor = as_written(scheme.clip) / highest_code(scheme.bits);
-  MatrixD y(tokens, width), e(tokens, width);
-  for (std::size_t t = 0; t < tokens; ++t)
-    for (std::size_t start = 0; start < width; start += group) {
-      double largest = 0;
-      for (std::size_t i = start; i < start + group; ++i) largest = std::max(largest, std::abs(x(t, i)));
-      for (std::size_t i = start; i < start + group; ++i) {
-        y(t, i) = codes[t * width + i] * (factor * largest);
-        e(t, i) = y(t, i) - x(t, i);
-      }
-    }
+  const auto [y, e] = quantized_in_double(x, single, scheme);
   moments.s_y = product_over_tokens(y, y);
   moments.s_ey = product_over_tokens(e, y);
   moments.s_e = product_over_tokens(e, e);
+  return moments;
+}
+
+SecondMoments moments_in_double(const MatrixD& x, const MatrixD& original, const ActivationScheme& scheme) {
+  SecondMoments moments = moments_in_double(x, scheme);
+  MatrixD d = original;
+  for (std::size_t i = 0; i < d.size(); ++i) d.data()[i] -= x.data()[i];
+  moments.s_dx = product_over_tokens(d, x);
+  moments.s_dy = scheme.off() ? moments.s_dx : product_over_tokens(d, quantized_in_double(x, convert<float>(x), scheme).first);
+  moments.s_d = product_over_tokens(d, d);
   return moments;
 }
 

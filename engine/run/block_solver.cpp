@@ -98,7 +98,8 @@ void solve_block(const BlockWeights& weights, BlockMoments moments, std::vector<
       if (--site.users == 0) site.statistics.reset();
       const auto& held_out = moments.held_out_by_site[site.index];
       if (held_out.tokens > 0) {
-        solution.losses.held_out = layer_loss(weight, solution.weight, product(solution.pair), held_out);
+        solution.losses.held_out = layer_loss(weight, solution.weight, solution.pair.empty() ? MatrixD() : product(solution.pair), held_out,
+                                              task.scheme.pair_input);
         solution.losses.held_out_norm = output_norm(weight, held_out);
       }
       const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

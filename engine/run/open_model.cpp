@@ -96,6 +96,7 @@ ModelWeights weights_of(const OpenedModel& opened) {
       linear.quantized = std::make_shared<const QuantizedWeight>(std::move(solution.weight));
       linear.pair = std::move(solution.pair);
       linear.activation = solution.scheme.activation;
+      linear.pair_input = solution.scheme.pair_input;
     }
   });
   return weights;

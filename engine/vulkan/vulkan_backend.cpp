@@ -121,13 +121,14 @@ class VulkanBackend final : public Backend {
     m->out_features = weight.out_features;
     m->in_features = weight.in_features;
     m->group_size = weight.group_size();
-    m->bits = weight.scheme.bits;
+    m->bits = integer_bits(weight.scheme);
+    const std::vector<std::int8_t> integers = weight.integers();
     m->groups = std::uint32_t(weight.groups());
     const MatrixF scales = convert<float>(weight.scales);
     m->scales = device_->allocate(scales.size() * 4);
     upload(m->scales, 0, std::as_bytes(scales.flat()));
     const std::size_t in = weight.in_features;
-    if (weight.scheme.bits <= 4 && in % 4 == 0 && (m->group_size == in || m->group_size % 8 == 0)) {
+    if (m->bits <= 4 && in % 4 == 0 && (m->group_size == in || m->group_size % 8 == 0)) {
       m->row_words = groups_of(in, 8);
       std::vector<std::uint32_t> words(weight.out_features * m->row_words, 0x88888888u);  // code 0 as a nibble
       for (std::size_t r = 0; r < weight.out_features; ++r)
@@ -135,14 +136,14 @@ class VulkanBackend final : public Backend {
           // In a word of 8: the low nibbles of its bytes are elements 0…3, the high nibbles 4…7.
           const unsigned shift = unsigned(8 * (c % 4) + (c % 8 < 4 ? 0 : 4));
           std::uint32_t& word = words[r * m->row_words + c / 8];
-          word = (word & ~(15u << shift)) | (std::uint32_t(weight.codes[r * in + c] + 8) & 15u) << shift;
+          word = (word & ~(15u << shift)) | (std::uint32_t(integers[r * in + c] + 8) & 15u) << shift;
         }
       m->packed = device_->allocate(words.size() * 4);
       upload(m->packed, 0, std::as_bytes(std::span(words)));
       m->bytes = words.size() * 4 + scales.size() * 4;
     } else {
-      m->codes = upload_codes(weight.codes);
-      m->bytes = weight.codes.size() + scales.size() * 4;
+      m->codes = upload_codes(integers);
+      m->bytes = integers.size() + scales.size() * 4;
     }
     return m;
   }
@@ -279,6 +280,10 @@ class VulkanBackend final : public Backend {
     out.scheme = scheme;
     scratch(out.codes, (tokens * width + 3) / 4 * 4);
     scratch(out.scales, tokens * out.groups * 4);
+    if (!has_plain_codes(scheme)) {
+      quantize_on_host(x, out);
+      return;
+    }
     const struct {
       std::uint32_t groups, group_size;
       float factor, lowest, highest;
@@ -287,6 +292,12 @@ class VulkanBackend final : public Backend {
     const auto [gx, gy] = spread(tokens * out.groups);
     recorder_.dispatch(recorder_.pipeline(spirv::quantize, 3, {}),
                        {{gpu(x)}, {gpu(out.codes), Access::write}, {gpu(out.scales), Access::write}}, bytes_of(push), gx, gy);
+  }
+
+  void dequantize(const DeviceActivation& x, const Buffer& out) override {
+    const std::uint32_t push[] = {std::uint32_t(x.tokens * x.width), std::uint32_t(x.width / x.groups)};
+    recorder_.dispatch(recorder_.pipeline(spirv::dequantize, 3, {}), {{gpu(x.codes)}, {gpu(x.scales)}, {gpu(out), Access::write}},
+                       bytes_of(push), std::min(most_groups, groups_of(x.tokens * x.width, 64)));
   }
 
   void multiply_quantized(const DeviceQuantizedMatrix& weight, const DeviceActivation& x, const Buffer& y) override {
@@ -402,6 +413,16 @@ class VulkanBackend final : public Backend {
       m->parts.push_back({buffer, std::uint32_t(first), std::uint32_t(rows)});
     }
     return m;
+  }
+
+  /// The definition's codes, for formats without a shader.
+  void quantize_on_host(const Buffer& x, DeviceActivation& out) {
+    std::vector<float> values(out.tokens * out.width), scales(out.tokens * out.groups);
+    std::vector<std::int8_t> codes((values.size() + 3) / 4 * 4);
+    download(x, 0, std::as_writable_bytes(std::span(values)));
+    quantize_activations(values.data(), out.tokens, out.width, out.scheme, codes.data(), scales.data());
+    upload(out.codes, 0, std::as_bytes(std::span(codes)));
+    upload(out.scales, 0, std::as_bytes(std::span(scales)));
   }
 
   std::shared_ptr<GpuBuffer> upload_codes(std::vector<std::int8_t> codes) {

@@ -70,10 +70,27 @@ void CpuBackend::quantize(const Buffer& x, std::size_t tokens, std::size_t width
   out.scheme = scheme;
   auto* codes = values_of<std::int8_t>(out.codes, tokens * width);
   float* scales = values_of<float>(out.scales, tokens * groups);
+  if (!has_plain_codes(scheme)) {
+    for_parts(tokens, std::max<std::size_t>(1, 8192 / width), [&](std::size_t begin, std::size_t end) {
+      quantize_activations(from + begin * width, end - begin, width, scheme, codes + begin * width, scales + begin * groups);
+    });
+    return;
+  }
   for_parts(tokens * groups, std::max<std::size_t>(1, 8192 / group), [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i)
       if (!kernels_.quantize_group(from + i * group, group, factor, lowest, highest, codes + i * group, scales + i))
         throw Error(ErrorKind::numerical, "An activation is not a finite number, so it cannot be quantized; check the model's weights.");
+  });
+}
+
+void CpuBackend::dequantize(const DeviceActivation& x, const Buffer& out) {
+  const auto* codes = values_of<std::int8_t>(x.codes, x.tokens * x.width);
+  const float* scales = values_of<float>(x.scales, x.tokens * x.groups);
+  float* to = values_of<float>(out, x.tokens * x.width);
+  const std::size_t group = x.width / x.groups;
+  for_parts(x.tokens * x.groups, std::max<std::size_t>(1, 16384 / group), [&](std::size_t begin, std::size_t end) {
+    for (std::size_t g = begin; g < end; ++g)
+      for (std::size_t i = g * group; i < (g + 1) * group; ++i) to[i] = float(codes[i]) * scales[g];
   });
 }
 
@@ -114,7 +131,7 @@ void CpuBackend::multiply_quantized(const DeviceQuantizedMatrix& weight, const D
     CodesTile work = weight_tile;
     work.segments = segments_.data();
     work.segment_count = segments_.size();
-    work.activation_bits = x.scheme.bits;
+    work.activation_bits = integer_bits(x.scheme);
     work.activation_groups = x.groups;
     work.y_stride = out;
     // Two panels stay in the first-level cache while all tokens pass.

@@ -21,11 +21,12 @@ std::size_t checked_size(const QuantizedWeight& weight) {
 }  // namespace
 
 CpuQuantizedMatrix::CpuQuantizedMatrix(const QuantizedWeight& weight, bool packed, Arena& arena, const Meter& meter)
-    : packed_(packed), wide_(weight.scheme.bits > 4), metered_(meter, checked_size(weight) * (packed && !wide_ ? 1 : 2) / 2) {
+    : packed_(packed), wide_(integer_bits(weight.scheme) > 4), metered_(meter, checked_size(weight) * (packed && !wide_ ? 1 : 2) / 2) {
   out_features = weight.out_features;
   in_features = weight.in_features;
   group_size = weight.group_size();
-  bits = weight.scheme.bits;
+  bits = integer_bits(weight.scheme);
+  const std::vector<std::int8_t> integers = weight.integers();
   const std::size_t groups = weight.groups();
   scales_ = arena.take<float>(panels() * groups * kPanelRows);
   float* scales = scales_.get();
@@ -35,9 +36,9 @@ CpuQuantizedMatrix::CpuQuantizedMatrix(const QuantizedWeight& weight, bool packe
   bytes = panels() * groups * kPanelRows * sizeof(float);
   blocks_per_group_ = (group_size + kBlockColumns - 1) / kBlockColumns;
   if (!packed_) {
-    codes_ = arena.take<std::uint8_t>(weight.codes.size());
-    std::memcpy(codes_.get(), weight.codes.data(), weight.codes.size());
-    bytes += weight.codes.size();
+    codes_ = arena.take<std::uint8_t>(integers.size());
+    std::memcpy(codes_.get(), integers.data(), integers.size());
+    bytes += integers.size();
     return;
   }
   const std::size_t block_bytes = wide_ ? kWideBlock : kNarrowBlock;
@@ -52,7 +53,7 @@ CpuQuantizedMatrix::CpuQuantizedMatrix(const QuantizedWeight& weight, bool packe
       const std::size_t group = c / group_size, within = c % group_size;
       std::uint8_t* block = panel + (group * blocks_per_group_ + within / kBlockColumns) * block_bytes;
       const std::size_t k = within % kBlockColumns;
-      const int code = weight.codes[r * in_features + c];
+      const int code = integers[r * in_features + c];
       if (wide_) {
         block[(k / 4) * 64 + (r % kPanelRows) * 4 + k % 4] = std::uint8_t(code + 128);
       } else {
