@@ -45,12 +45,13 @@ void evaluate_command(const Context& context, const TaskOptions& options);
 /// The quantize options: each overrides the recipe's field when given.
 struct RecipeOptions {
   std::string recipe;
-  std::optional<std::string> method, rank, rank_rule, rotate, deflate, factors, calibration, stream, layers, base;
+  std::optional<std::string> method, rank, rank_rule, rotate, deflate, factors, calibration, stream, layers, base, clip, weight_clip,
+      weight_format, activation_format, act_order, polish, pair_input;
   std::optional<int> weight_bits, activation_bits, kv_bits, iterations;
-  std::optional<std::size_t> group_size, calibration_tokens, calibration_context;
-  std::optional<double> clip, damping, gptq_damping;
+  std::optional<std::size_t> group_size, activation_group_size, calibration_tokens, calibration_context;
+  std::optional<double> damping, gptq_damping, drift;
   std::vector<std::string> set;
-  bool retarget_only = false, weight_asymmetric = false;
+  bool retarget_only = false, weight_asymmetric = false, activation_asymmetric = false;
 };
 struct QuantizeOptions {
   std::string model, out;
@@ -105,6 +106,7 @@ void bench(const Context& context, const BenchOptions& options);
 
 struct SolveOptions {
   std::string problem, out;
+  std::size_t batches = 1;  ///< of X, for the statistics that l2qer takes from them
   RecipeOptions recipe;
 };
 void solve(const Context& context, const SolveOptions& options);

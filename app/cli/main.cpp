@@ -16,27 +16,37 @@ void add_recipe_options(CLI::App& command, RecipeOptions& r) {
   const std::string group = "Recipe";
   const auto add = [&](const char* flag, auto& target, const char* text) { return command.add_option(flag, target, text)->group(group); };
   add("--recipe", r.recipe, "A shipped recipe's name or a JSON file; options below override its fields");
-  add("--method", r.method, "rtn, gptq or lrc");
+  add("--method", r.method, "rtn, gptq, svd, qera, qera-diagonal, lqer, l2qer or lrc");
   add("--weight-bits", r.weight_bits, "2…8");
   add("--activation-bits", r.activation_bits, "2…8; 16 = off");
   add("--kv-bits", r.kv_bits, "16 (key and value cache in float)");
   add("--group-size", r.group_size, "Weights that share a scale; 0 = a row");
   command.add_flag("--weight-asymmetric", r.weight_asymmetric, "Weight grids with a zero point")->group(group);
-  add("--clip", r.clip, "Clip ratio of the activation quantizer");
+  add("--weight-clip", r.weight_clip, "search (norm 2.4 over 80 scales) or none");
+  add("--weight-format", r.weight_format, "int, mxint, mxfp4, mxfp4-rounded or nvfp4");
+  add("--activation-format", r.activation_format, "The same for activations");
+  add("--activation-group-size", r.activation_group_size, "Activations that share a scale; 0 = a token");
+  command.add_flag("--activation-asymmetric", r.activation_asymmetric, "Activations with a zero point")->group(group);
+  add("--clip", r.clip, "Clip ratio of the activation quantizer, or search (by the layers' loss, site by site)");
   add("--rotate", r.rotate, "quarot (R1, R2 folded, R4 online), folded (R1 and R2) or none");
   add("--rank", r.rank, "57, or 10% (rounded down, at least 1)");
   add("--rank-rule", r.rank_rule, "min: of min(in, out); parameters: of in·out/(in+out)");
   add("--iterations", r.iterations, "T of LRC(T)");
   command.add_flag("--retarget-only", r.retarget_only, "LRC with rank 0")->group(group);
   add("--deflate", r.deflate, "on or off")->check(CLI::IsMember({"on", "off"}));
-  add("--factors", r.factors, "fp16");
+  add("--polish", r.polish, "on: the grid stays after the first round and codes descend coordinate by coordinate; rounds never get worse")
+      ->check(CLI::IsMember({"on", "off"}));
+  add("--act-order", r.act_order, "on: GPTQ by descending diagonal, static groups")->check(CLI::IsMember({"on", "off"}));
+  add("--factors", r.factors, "fp16, int8, or mxint8 (mxint2…8, /32 for blocks of 32, -across for the other axis)");
+  add("--pair-input", r.pair_input, "What the correction multiplies: unquantized, quantized or method (as the method defines it)");
   add("--calibration", r.calibration, "A UTF-8 text or a JSON list of strings");
   add("--calibration-tokens", r.calibration_tokens, "Rounded up to whole windows");
   add("--calibration-context", r.calibration_context, "Tokens of a window");
   add("--damping", r.damping, "Of the second moments, relative to their mean diagonal");
   add("--gptq-damping", r.gptq_damping, "Of GPTQ's Hessian");
-  add("--stream", r.stream, "fp: moments from the float stream");
-  add("--base", r.base, "Quantizer that svd, qera and lqer correct");
+  add("--stream", r.stream, "fp, propagated (behind the quantized prefix) or replay (float between blocks, quantized inside)");
+  add("--drift", r.drift, "α: how much of the prefix's drift is made up for, 0…1");
+  add("--base", r.base, "rtn or gptq: what svd, qera and lqer correct");
   add("--layers", r.layers, "Only these layers (shell globs, commas)");
   add("--set", r.set, "PATTERN:field=value,… (repeatable, later wins)");
 }
@@ -202,6 +212,7 @@ int run(int argc, char** argv) {
   c = app.add_subcommand("solve", "One layer brought as matrices W (out, in) and X (tokens, in)");
   c->add_option("PROBLEM", so.problem, "A safetensors file")->required();
   c->add_option("--out", so.out, "A safetensors file")->required();
+  c->add_option("--batches", so.batches, "X is this many batches in a row (l2qer takes the largest of their means)");
   add_recipe_options(*c, so.recipe);
   c->callback([&] { action = [&] { solve(context, so); }; });
 

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "run/recipe_fields.h"
 
 namespace lrc::cli {
 
@@ -31,14 +32,11 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
   Recipe recipe = o.recipe.empty() ? Recipe{} : load_recipe(o.recipe);
   const Recipe original = recipe;
   if (o.kv_bits && *o.kv_bits != 16) refuse("A quantized key and value cache", "use --kv-bits 16");
-  if (o.weight_asymmetric) refuse("An asymmetric weight grid", "leave --weight-asymmetric out");
-  if (o.factors && *o.factors != "fp16") refuse("--factors " + *o.factors, "use fp16");
-  if (o.stream && *o.stream != "fp") refuse("--stream " + *o.stream, "use fp");
-  if (o.base) refuse("--base (for svd, qera and lqer)", "leave it out");
-
   if (o.method) {
     recipe.method = *o.method;
-    if (!find_method(*o.method).uses_rank) recipe.rank = {false, 0};
+    const auto& method = find_method(*o.method);
+    if (!method.uses_rank) recipe.rank = {false, 0};
+    if (*o.method != original.method) recipe.damping = method.damping;
   }
   if (o.retarget_only) {
     recipe.method = "lrc";
@@ -53,7 +51,23 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
   if (o.weight_bits) recipe.weight.bits = *o.weight_bits;
   if (o.group_size) recipe.weight.group_size = *o.group_size;
   if (o.activation_bits) recipe.activation.bits = *o.activation_bits;
-  if (o.clip) recipe.activation.clip = float(*o.clip);
+  if (o.activation_group_size) recipe.activation.group_size = *o.activation_group_size;
+  if (o.weight_asymmetric) recipe.weight.symmetric = false;
+  if (o.activation_asymmetric) recipe.activation.symmetric = false;
+  // The rest is read as a recipe file's field is, with the same words and the same refusals.
+  const std::pair<const char*, const std::optional<std::string>*> texts[] = {{"weight_clip", &o.weight_clip},
+                                                                             {"weight_format", &o.weight_format},
+                                                                             {"activation_format", &o.activation_format},
+                                                                             {"clip", &o.clip},
+                                                                             {"act_order", &o.act_order},
+                                                                             {"polish", &o.polish},
+                                                                             {"base", &o.base},
+                                                                             {"factors", &o.factors},
+                                                                             {"pair_input", &o.pair_input},
+                                                                             {"stream", &o.stream}};
+  for (const auto& [field, text] : texts)
+    if (*text) set_field(recipe, field, fields::value_of(**text), "the command line");
+  if (o.drift) set_field(recipe, "drift", *o.drift, "the command line");
   if (o.iterations) recipe.iterations = *o.iterations;
   if (o.deflate) recipe.deflate = *o.deflate == "on";
   if (o.damping) recipe.damping = *o.damping;

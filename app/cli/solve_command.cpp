@@ -27,13 +27,15 @@ void solve(const Context& context, const SolveOptions& options) {
   LayerScheme scheme = effective_scheme(recipe_of(options.recipe, {}), layer);
   scheme.store_rounded = false;
 
-  const SiteStatistics site = prepare_site(moments_in_double(x, scheme.activation), scheme.damping, scheme.activation, "X");
+  const SiteStatistics site =
+      prepare_site(moments_in_double(x, scheme.activation, options.batches), scheme.damping, scheme.activation, "X");
   const LayerSolution solution = solve_layer({w, site, scheme, layer.name, true}, context.stop);
   const MatrixD correction = solution.u.empty() ? MatrixD(w.rows(), w.columns()) : linalg::multiply(solution.u, solution.v, false, true);
 
   SafetensorsWriter out;
   out.add_codes("codes", {w.rows(), w.columns()}, solution.weight.codes);
   out.add("scales", solution.weight.scales);
+  if (!solution.weight.zeros.empty()) out.add_codes("zeros", {w.rows(), solution.weight.groups()}, solution.weight.zeros);
   out.add("correction", correction);
   if (!solution.u.empty()) {
     out.add("U", solution.u);
@@ -43,9 +45,13 @@ void solve(const Context& context, const SolveOptions& options) {
   if (!scheme.activation.off()) {
     const MatrixF floats = convert<float>(x);
     const std::size_t groups = scheme.activation.group_size == 0 ? 1 : x.columns() / scheme.activation.group_size;
-    std::vector<std::int8_t> codes(x.size());
+    std::vector<std::int8_t> codes(x.size()), zeros(x.rows() * groups);
     MatrixF scales(x.rows(), groups);
-    quantize_activations(floats.data(), x.rows(), x.columns(), scheme.activation, codes.data(), scales.data());
+    quantize_activations(floats.data(), x.rows(), x.columns(), scheme.activation, codes.data(), scales.data(), zeros.data());
+    if (!scheme.activation.symmetric) {
+      for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = std::int8_t(codes[i] + zeros[i / (x.columns() / groups)]);
+      out.add_codes("output_zeros", {x.rows(), groups}, zeros);
+    }
     out.add_codes("output_codes", {x.rows(), x.columns()}, codes);
     out.add("output_scales", scales);
   }

@@ -48,6 +48,18 @@ void lay_over(Override& under, const Override& over) {
   lay_over(under.deflate, over.deflate);
   lay_over(under.damping, over.damping);
   lay_over(under.gptq_damping, over.gptq_damping);
+  lay_over(under.weight_format, over.weight_format);
+  lay_over(under.activation_format, over.activation_format);
+  lay_over(under.weight_asymmetric, over.weight_asymmetric);
+  lay_over(under.activation_asymmetric, over.activation_asymmetric);
+  lay_over(under.act_order, over.act_order);
+  lay_over(under.polish, over.polish);
+  lay_over(under.weight_clip, over.weight_clip);
+  lay_over(under.activation_group_size, over.activation_group_size);
+  lay_over(under.base, over.base);
+  lay_over(under.factors, over.factors);
+  lay_over(under.pair_input, over.pair_input);
+  lay_over(under.drift, over.drift);
   lay_over(under.skip, over.skip);
 }
 

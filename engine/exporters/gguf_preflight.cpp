@@ -75,6 +75,32 @@ Check rotation_check(const ExportSource& source) {
   return {"online-rotation", CheckStatus::ok, "The weights are not rotated.", "", ""};
 }
 
+/// Blocks of GGUF hold symmetric integers with float16 scales, and an adapter acts on what llama.cpp makes of the activation.
+void format_check(const Plans& plans, std::vector<Check>& checks) {
+  std::size_t other = 0, on_codes = 0;
+  std::string example;
+  for (const auto& plan : plans) {
+    if (!plan.quantized) continue;
+    const auto& weight = plan.scheme->weight;
+    on_codes += plan.rank != 0 && plan.scheme->pair_input == PairInput::quantized;
+    if (weight.format == NumberFormat::integer && weight.symmetric) continue;
+    ++other;
+    if (example.empty())
+      example = plan.info->name + " has " + (weight.symmetric ? "the format " + std::string(name(weight.format)) : "zero points");
+  }
+  if (other != 0)
+    checks.push_back({"number-format", CheckStatus::refused,
+                      part_of(other, plans.size()) + " cannot be written exactly (" + example +
+                          "): GGUF's blocks are written from symmetric integers with one scale each.",
+                      "Solve again with the weight format int and without zero points.", ""});
+  if (on_codes != 0)
+    checks.push_back(
+        {"adapter-input", CheckStatus::refused,
+         part_of(on_codes, plans.size()) +
+             " correct the quantized activation, and llama.cpp's adapters act on an activation that this run's quantizer never saw.",
+         "Solve again with --pair-input unquantized.", ""});
+}
+
 void weight_checks(const Plans& plans, const ExportOptions& options, std::vector<Check>& checks) {
   std::size_t odd_groups = 0, odd_rows = 0, narrow = 0, wide = 0, unquantized = 0;
   std::set<std::string> groups, widths;
@@ -254,6 +280,7 @@ std::vector<Check> preflight(const ExportSource& source, const ExportOptions& op
   if (checks.back().status == CheckStatus::refused) return checks;
   checks.push_back(rotation_check(source));
   const auto plans = plan_layers(source, options);
+  format_check(plans, checks);
   weight_checks(plans, options, checks);
   activation_check(plans, checks);
   pair_checks(plans, options, checks);

@@ -22,8 +22,9 @@ std::string quoted(const std::string& text) {
 bool has_flags_for(const Recipe& recipe, const Recipe& base) {
   const auto& r = recipe.rotation;
   const bool rotation = r == base.rotation || (r.r1 == r.r2 && (r.r1 || !r.r4));
-  return rotation && recipe.weight.clip == base.weight.clip && recipe.weight.symmetric == base.weight.symmetric &&
-         recipe.activation.group_size == base.activation.group_size && recipe.held_out_windows == base.held_out_windows &&
+  // A flag can ask for zero points, not take them away.
+  const bool zeros = recipe.weight.symmetric <= base.weight.symmetric && recipe.activation.symmetric <= base.activation.symmetric;
+  return rotation && zeros && recipe.held_out_windows == base.held_out_windows &&
          (recipe.rotation.seed == base.rotation.seed || recipe.rotation.seed != 0) && recipe.overrides.size() >= base.overrides.size() &&
          std::equal(base.overrides.begin(), base.overrides.end(), recipe.overrides.begin());
 }
@@ -39,13 +40,31 @@ std::string flags_from(const Recipe& recipe, const Recipe& base) {
   flag(recipe.weight.bits != base.weight.bits, "weight-bits", std::to_string(recipe.weight.bits));
   flag(recipe.weight.group_size != base.weight.group_size, "group-size", std::to_string(recipe.weight.group_size));
   flag(recipe.activation.bits != base.activation.bits, "activation-bits", std::to_string(recipe.activation.bits));
-  flag(recipe.activation.clip != base.activation.clip, "clip", number(fields::shortest(recipe.activation.clip)));
+  flag(recipe.weight.clip != base.weight.clip, "weight-clip", std::string(fields::name(recipe.weight.clip)));
+  flag(recipe.weight.format != base.weight.format, "weight-format", std::string(name(recipe.weight.format)));
+  if (recipe.weight.symmetric != base.weight.symmetric) text += " --weight-asymmetric";
+  flag(recipe.activation.group_size != base.activation.group_size, "activation-group-size", std::to_string(recipe.activation.group_size));
+  flag(recipe.activation.format != base.activation.format, "activation-format", std::string(name(recipe.activation.format)));
+  if (recipe.activation.symmetric != base.activation.symmetric) text += " --activation-asymmetric";
+  if (recipe.search_clip)
+    flag(!base.search_clip, "clip", "search");
+  else
+    flag(recipe.activation.clip != base.activation.clip || base.search_clip, "clip", number(fields::shortest(recipe.activation.clip)));
   // --method rtn and gptq set the rank to 0 by themselves; saying it again does no harm.
   flag(recipe.rank != base.rank || recipe.method != base.method, "rank", to_string(recipe.rank));
   flag(recipe.rank_rule != base.rank_rule, "rank-rule", recipe.rank_rule == RankRule::min_dimension ? "min" : "parameters");
   flag(recipe.iterations != base.iterations, "iterations", std::to_string(recipe.iterations));
   flag(recipe.deflate != base.deflate, "deflate", recipe.deflate ? "on" : "off");
-  flag(recipe.damping != base.damping, "damping", number(recipe.damping));
+  const auto yes = [](bool value) { return value ? "on" : "off"; };
+  flag(recipe.polish != base.polish, "polish", yes(recipe.polish));
+  flag(recipe.act_order != base.act_order, "act-order", yes(recipe.act_order));
+  flag(recipe.base != base.base, "base", recipe.base);
+  flag(recipe.factors != base.factors, "factors", to_string(recipe.factors));
+  flag(recipe.pair_input != base.pair_input, "pair-input", recipe.pair_input ? std::string(fields::name(*recipe.pair_input)) : "method");
+  flag(recipe.stream != base.stream, "stream", std::string(name(recipe.stream)));
+  flag(recipe.drift != base.drift, "drift", number(recipe.drift));
+  // --method sets its own damping; saying it again does no harm.
+  flag(recipe.damping != base.damping || recipe.method != base.method, "damping", number(recipe.damping));
   flag(recipe.gptq_damping != base.gptq_damping, "gptq-damping", number(recipe.gptq_damping));
   const auto& r = recipe.rotation;
   flag(r.r1 != base.rotation.r1 || r.r2 != base.rotation.r2 || r.r4 != base.rotation.r4, "rotate",

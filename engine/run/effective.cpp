@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "quantization/quantized_weight.h"
 #include "run/recipe.h"
 
 namespace lrc {
@@ -18,13 +19,14 @@ void check(const LayerScheme& scheme, const LayerInfo& layer) {
   if (scheme.rank > limit)
     refuse("rank " + std::to_string(scheme.rank) + " is above what the " + shape + " matrix has; choose at most " + std::to_string(limit) +
            ".");
-  const auto check_group = [&](std::size_t group, const char* what) {
-    if (group != 0 && layer.in_features % group != 0)
-      refuse(std::string(what) + " group size " + std::to_string(group) + " does not divide the layer's width " +
-             std::to_string(layer.in_features) + "; choose a divisor of it, or 0 for whole rows.");
-  };
-  check_group(scheme.weight.group_size, "weight");
-  if (!scheme.activation.off()) check_group(scheme.activation.group_size, "activation");
+  check_scheme(scheme.weight, layer.in_features, layer.name);
+  check_scheme(scheme.activation, layer.in_features, layer.name);
+}
+
+/// Blocks of the format's own size where nothing else is said.
+void fill_blocks(LayerScheme& scheme) {
+  if (scheme.weight.group_size == 0) scheme.weight.group_size = default_block(scheme.weight.format);
+  if (scheme.activation.group_size == 0) scheme.activation.group_size = default_block(scheme.activation.format);
 }
 
 }  // namespace
@@ -48,6 +50,12 @@ LayerScheme effective_scheme(const Recipe& recipe, const LayerInfo& layer) {
   scheme.deflate = recipe.deflate;
   scheme.damping = recipe.damping;
   scheme.gptq_damping = recipe.gptq_damping;
+  scheme.act_order = recipe.act_order;
+  scheme.polish = recipe.polish;
+  scheme.base = recipe.base;
+  scheme.factors = recipe.factors;
+  scheme.drift = recipe.drift;
+  std::optional<PairInput> pair_input = recipe.pair_input;
   scheme.skipped = !matches(recipe.layers, layer.name);
   RankChoice rank = recipe.rank;
   for (const auto& rule : recipe.overrides) {
@@ -62,12 +70,27 @@ LayerScheme effective_scheme(const Recipe& recipe, const LayerInfo& layer) {
     if (rule.deflate) scheme.deflate = *rule.deflate;
     if (rule.damping) scheme.damping = *rule.damping;
     if (rule.gptq_damping) scheme.gptq_damping = *rule.gptq_damping;
+    if (rule.weight_format) scheme.weight.format = *rule.weight_format;
+    if (rule.weight_asymmetric) scheme.weight.symmetric = !*rule.weight_asymmetric;
+    if (rule.weight_clip) scheme.weight.clip = *rule.weight_clip;
+    if (rule.activation_format) scheme.activation.format = *rule.activation_format;
+    if (rule.activation_asymmetric) scheme.activation.symmetric = !*rule.activation_asymmetric;
+    if (rule.activation_group_size) scheme.activation.group_size = *rule.activation_group_size;
+    if (rule.act_order) scheme.act_order = *rule.act_order;
+    if (rule.polish) scheme.polish = *rule.polish;
+    if (rule.base) scheme.base = *rule.base;
+    if (rule.factors) scheme.factors = *rule.factors;
+    if (rule.pair_input) pair_input = *rule.pair_input;
+    if (rule.drift) scheme.drift = *rule.drift;
     if (rule.skip) scheme.skipped = *rule.skip;
   }
+  const auto& method = find_method(scheme.method);
+  scheme.pair_input = pair_input.value_or(method.pair_input);
+  fill_blocks(scheme);
   // A router decides by small differences: it always stays as it is.
   if (scheme.weight.bits >= 16 || layer.role == Role::router) scheme.skipped = true;
   if (scheme.skipped) return scheme;
-  if (find_method(scheme.method).uses_rank)
+  if (method.uses_rank)
     scheme.rank = rank.percent ? rank_of_fraction(rank.value / 100.0, recipe.rank_rule, layer.out_features, layer.in_features)
                                : std::size_t(rank.value);
   check(scheme, layer);
@@ -86,6 +109,9 @@ std::optional<std::string> problem_of(const Recipe& recipe, const Model& model) 
     if (recipe.rotation.r2) need_order(config.head_dim, "the heads (r2)");
     if (recipe.rotation.r4) need_order(config.feed_forward, "the input of down_proj (r4)");
 
+    if (recipe.stream != Stream::fp)
+      return "The stream " + std::string(name(recipe.stream)) + " is not part of this version; calibrate on the float model (fp).";
+    if (recipe.search_clip) return "Searching the activation clip is not part of this version; give a number such as 0.9.";
     bool any = false;
     std::vector<std::pair<const LayerInfo*, LayerScheme>> schemes;
     for (const auto& layer : model.layers()) {

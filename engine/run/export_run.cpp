@@ -46,11 +46,20 @@ Recipe recipe_for_export(const Recipe& recipe, const Exporter& exporter) {
   result.activation.bits = 16;
   result.weight.bits = 4;
   result.weight.group_size = gguf_group;
+  result.weight.format = NumberFormat::integer;
+  result.weight.symmetric = true;
+  result.pair_input = PairInput::unquantized;
   for (auto& rule : result.overrides) {
     rule.activation_bits.reset();
     rule.clip.reset();
     rule.weight_bits.reset();
     rule.group_size.reset();
+    rule.weight_format.reset();
+    rule.weight_asymmetric.reset();
+    rule.activation_format.reset();
+    rule.activation_asymmetric.reset();
+    rule.activation_group_size.reset();
+    rule.pair_input.reset();
   }
   // Rules that said nothing else have nothing left to say.
   std::erase_if(result.overrides, [](const Override& rule) {

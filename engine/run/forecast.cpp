@@ -37,12 +37,17 @@ double share_of_tokens(const ModelConfig& config, const LayerInfo& layer) { retu
 
 void add_layer(Work& work, const LayerScheme& scheme, double out, double in) {
   const double small = std::min(out, in), large = std::max(out, in), full = out * in * in;
-  const bool is_lrc = find_method(scheme.method).uses_rank;
+  const auto& method = find_method(scheme.method);
+  const bool is_lrc = method.uses_rank && !method.corrects_base;
   const double rounds = is_lrc && scheme.rank > 0 ? scheme.iterations : 1;
   // Losses of the solution, of the uncorrected one and on held-out tokens; the curves' Gram matrices and values.
   work.dense += 18 * full + 2 * small * small * large;
   work.eigen += 2 * 3 * small * small * small;
-  if (scheme.method != "rtn") work.gptq += full;
+  if (method.corrects_base && scheme.rank > 0) {
+    work.eigen += 9 * small * small * small;
+    work.dense += full + small * small * large;
+  }
+  if (scheme.method == "gptq" || is_lrc || (method.corrects_base && scheme.base == "gptq")) work.gptq += full;
   if (is_lrc) {
     work.gptq += rounds * full;
     work.dense += rounds * 8 * full;

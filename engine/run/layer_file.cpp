@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "formats/safetensors.h"
+#include "run/layer_tensors.h"
 #include "run/runner.h"
 #include "run/scheme_json.h"
 
@@ -14,18 +15,11 @@ namespace {
 
 constexpr const char* format_version = "1";
 
-bool is_packed(const WeightScheme& scheme) { return scheme.bits <= 4; }
-
 std::string scheme_to_text(const LayerScheme& scheme, const QuantizedWeight& weight) {
   Json json = to_json(scheme);
   json["out_features"] = weight.out_features;
   json["in_features"] = weight.in_features;
   return json.dump();
-}
-
-constexpr const char* advice = "delete it and run lrc quantize again, the layer is then solved anew";
-[[noreturn]] void damaged(const std::filesystem::path& file, const std::string& what) {
-  throw Error(ErrorKind::bad_file, file.string() + ": " + what + "; " + advice + ".");
 }
 
 MatrixD row_of(const std::vector<double>& values) {
@@ -44,13 +38,6 @@ std::vector<double> read_row(const SafetensorsFile& file, const char* name) {
   return {values.flat().begin(), values.flat().end()};
 }
 
-void expect(const SafetensorsFile& file, const SafetensorsEntry& entry, DType dtype, const std::vector<std::size_t>& shape) {
-  if (entry.dtype == dtype && entry.shape == shape) return;
-  std::string text;
-  for (const auto size : shape) text += (text.empty() ? "" : " × ") + std::to_string(size);
-  damaged(file.path(), entry.name + " is not " + std::string(name(dtype)) + " of " + text);
-}
-
 LayerFacts facts_of(const SafetensorsFile& file, const std::string& layer) {
   const auto& metadata = file.metadata();
   const auto text = [&](const char* key) -> const std::string& {
@@ -63,7 +50,7 @@ LayerFacts facts_of(const SafetensorsFile& file, const std::string& layer) {
                                             ", this program reads version " + format_version + ".");
   if (text("layer") != layer) damaged(file.path(), "it holds " + text("layer") + ", not " + layer);
   const Json json = parse_json(text("scheme"), file.path().string() + ": scheme");
-  const JsonReader in(json, file.path().string() + ": scheme", advice);
+  const JsonReader in(json, file.path().string() + ": scheme", layer_advice);
   LayerFacts facts;
   facts.scheme = scheme_from_json(in);
   facts.out_features = in.count("out_features");
@@ -102,18 +89,8 @@ std::filesystem::path layer_path(const std::filesystem::path& run_folder, const 
 std::string write_layer(const std::filesystem::path& run_folder, const std::string& layer, const LayerSolution& solution) {
   const auto& weight = solution.weight;
   SafetensorsWriter out;
-  if (is_packed(solution.scheme.weight)) {
-    const auto packed = pack_nibbles(weight.codes.data(), weight.out_features, weight.in_features);
-    const auto bytes = std::as_bytes(std::span(packed));
-    out.add("codes", DType::u8, {weight.out_features, (weight.in_features + 1) / 2}, {bytes.begin(), bytes.end()});
-  } else {
-    out.add_codes("codes", {weight.out_features, weight.in_features}, weight.codes);
-  }
-  out.add_half("scales", convert<float>(weight.scales));
-  if (!solution.pair.empty()) {
-    out.add_half("u", solution.pair.u);
-    out.add_half("v", solution.pair.v);
-  }
+  write_weight(out, weight);
+  write_pair(out, solution.pair);
   const auto& l = solution.losses;
   std::vector<double> losses = {l.norm_wx,     l.loss,         l.loss_uncorrected, l.loss_regularized,
                                 l.lower_bound, l.weights_only, l.activations_only};
@@ -152,32 +129,8 @@ LayerSolution read_layer(const std::filesystem::path& run_folder, const std::str
   weight.out_features = facts.out_features;
   weight.in_features = facts.in_features;
   check_scheme(weight.scheme, weight.in_features, layer);
-  if (is_packed(weight.scheme)) {
-    expect(file, file.get("codes"), DType::u8, {weight.out_features, (weight.in_features + 1) / 2});
-    weight.codes = unpack_nibbles(file.raw<std::uint8_t>("codes").data(), weight.out_features, weight.in_features);
-  } else {
-    expect(file, file.get("codes"), DType::i8, {weight.out_features, weight.in_features});
-    const auto codes = file.raw<std::int8_t>("codes");
-    weight.codes.assign(codes.begin(), codes.end());
-  }
-  const int highest = (1 << (weight.scheme.bits - 1)) - 1;
-  for (const auto code : weight.codes)
-    if (code > highest || code < -highest - 1)
-      damaged(file.path(), "codes holds a value outside of " + std::to_string(weight.scheme.bits) + " bits");
-  expect(file, file.get("scales"), DType::f16, {weight.out_features, weight.groups()});
-  weight.scales = file.read_double("scales");
-  if (facts.scheme.rank > 0) {
-    expect(file, file.get("u"), DType::f16, {weight.out_features, facts.scheme.rank});
-    expect(file, file.get("v"), DType::f16, {weight.in_features, facts.scheme.rank});
-    solution.pair = {file.read_float("u"), file.read_float("v")};
-  }
-  const auto finite = [&](const auto& matrix, const char* name) {
-    for (const auto value : matrix.flat())
-      if (!std::isfinite(value)) damaged(file.path(), std::string(name) + " holds a value that is no number");
-  };
-  finite(weight.scales, "scales");
-  finite(solution.pair.u, "u");
-  finite(solution.pair.v, "v");
+  read_weight(file, weight);
+  if (facts.scheme.rank > 0) solution.pair = read_pair(file, facts);
   return solution;
 }
 

@@ -42,7 +42,7 @@ LayerRecord record_of(const LayerTask& task, const LayerSolution& solution, doub
   record.method = scheme.method;
   record.weight_bits = scheme.weight.bits;
   record.activation_bits = scheme.activation.bits;
-  record.factor_bits = scheme.factor_bits;
+  record.factor_bits = scheme.factors.bits;
   record.group_size = scheme.weight.group_size;
   record.rank = solution.pair.rank();
   record.out_features = layer.out_features;

@@ -21,10 +21,7 @@ struct FixedField {
 };
 const std::vector<FixedField>& fixed_fields() {
   static const std::vector<FixedField> list = {
-      {"weight_asymmetric", false, "weights are quantized symmetrically; asymmetric grids are not part of this version"},
       {"kv_bits", 16, "keys and values stay in float (16); a quantized cache is not part of this version"},
-      {"stream", "fp", "calibration follows the float model (fp); the propagated stream is not part of this version"},
-      {"factors", "fp16", "factors are stored as fp16; int8 factors are not part of this version"},
   };
   return list;
 }
@@ -48,6 +45,12 @@ RotationChoice rotation_from_words(const Place& place, const std::string& text, 
   }
   if (!any) fields::refuse(place, text, "quarot (r1, r2 and r4), none, or a list of r1, r2 and r4");
   return choice;
+}
+
+Stream stream_of(const Place& place, const Json& value) {
+  for (const auto stream : {Stream::fp, Stream::propagated, Stream::replay})
+    if (value == name(stream)) return stream;
+  fields::refuse(place, value, "fp, propagated or replay");
 }
 
 std::uint64_t seed_of(const Place& place, const Json& value) {
@@ -87,15 +90,38 @@ bool set_by_name(Recipe& recipe, const Place& place, const Json& value) {
   } else if (field == "group_size") {
     recipe.weight.group_size = std::size_t(fields::whole(place, value, 0, 1 << 20));
   } else if (field == "weight_clip") {
-    const auto text = fields::words(place, value);
-    if (text != "search" && text != "none") fields::refuse(place, value, "search or none");
-    recipe.weight.clip = text == "search" ? WeightClip::search : WeightClip::none;
+    recipe.weight.clip = fields::weight_clip(place, value);
   } else if (field == "activation_bits") {
     recipe.activation.bits = fields::bits(place, value);
   } else if (field == "activation_group_size") {
     recipe.activation.group_size = std::size_t(fields::whole(place, value, 0, 1 << 20));
+  } else if (field == "weight_format") {
+    recipe.weight.format = fields::format(place, value);
+  } else if (field == "weight_asymmetric") {
+    recipe.weight.symmetric = !fields::yes_or_no(place, value);
+  } else if (field == "activation_format") {
+    recipe.activation.format = fields::format(place, value);
+  } else if (field == "activation_asymmetric") {
+    recipe.activation.symmetric = !fields::yes_or_no(place, value);
   } else if (field == "clip") {
-    recipe.activation.clip = float(fields::number(place, value, 0.05, 1.0));
+    recipe.search_clip = value == "search";
+    if (!recipe.search_clip && value.is_string()) fields::refuse(place, value, "numbers from 0.05 to 1, or search");
+    if (!recipe.search_clip) recipe.activation.clip = float(fields::number(place, value, 0.05, 1.0));
+  } else if (field == "act_order") {
+    recipe.act_order = fields::yes_or_no(place, value);
+  } else if (field == "polish") {
+    recipe.polish = fields::yes_or_no(place, value);
+  } else if (field == "base") {
+    recipe.base = fields::base(place, value);
+  } else if (field == "factors") {
+    recipe.factors = fields::factors(place, value);
+  } else if (field == "pair_input") {
+    recipe.pair_input.reset();
+    if (value != "method") recipe.pair_input = fields::pair_input(place, value);
+  } else if (field == "stream") {
+    recipe.stream = stream_of(place, value);
+  } else if (field == "drift") {
+    recipe.drift = fields::number(place, value, 0.0, 1.0);
   } else if (field == "rank") {
     recipe.rank = fields::rank(place, value);
   } else if (field == "rank_rule") {
@@ -136,6 +162,8 @@ bool set_by_name(Recipe& recipe, const Place& place, const Json& value) {
 }
 
 }  // namespace
+
+std::string_view name(Stream stream) { return stream == Stream::fp ? "fp" : stream == Stream::propagated ? "propagated" : "replay"; }
 
 RankChoice parse_rank(const std::string& text) {
   const auto refuse = [&]() -> RankChoice {
@@ -179,9 +207,7 @@ Override parse_override(const std::string& text) {
     Json value = fields::value_of(part.substr(equals + 1));
     if (!fields::set(rule, Place{"--set " + rule.pattern, field}, value))
       throw Error(ErrorKind::bad_input,
-                  "--set " + rule.pattern + ": there is no field " + field +
-                      "; there are method, weight_bits, group_size, activation_bits, clip, rank, iterations, deflate, "
-                      "damping, gptq_damping and skip.");
+                  "--set " + rule.pattern + ": there is no field " + field + "; there are " + fields::rule_fields + ".");
   }
   return rule;
 }
@@ -205,16 +231,27 @@ Json to_json(const Recipe& recipe) {
   json["method"] = recipe.method;
   json["weight_bits"] = recipe.weight.bits;
   json["group_size"] = recipe.weight.group_size;
-  json["weight_clip"] = recipe.weight.clip == WeightClip::search ? "search" : "none";
+  json["weight_clip"] = fields::name(recipe.weight.clip);
+  json["weight_format"] = name(recipe.weight.format);
+  json["weight_asymmetric"] = !recipe.weight.symmetric;
   json["activation_bits"] = recipe.activation.bits;
   json["activation_group_size"] = recipe.activation.group_size;
-  json["clip"] = fields::shortest(recipe.activation.clip);
+  json["activation_format"] = name(recipe.activation.format);
+  json["activation_asymmetric"] = !recipe.activation.symmetric;
+  json["clip"] = recipe.search_clip ? Json("search") : Json(fields::shortest(recipe.activation.clip));
   json["rank"] = recipe.rank.percent ? Json(to_string(recipe.rank)) : Json(std::uint64_t(recipe.rank.value));
   json["rank_rule"] = recipe.rank_rule == RankRule::min_dimension ? "min" : "parameters";
   json["iterations"] = recipe.iterations;
   json["deflate"] = recipe.deflate;
   json["damping"] = recipe.damping;
   json["gptq_damping"] = recipe.gptq_damping;
+  json["act_order"] = recipe.act_order;
+  json["polish"] = recipe.polish;
+  json["base"] = recipe.base;
+  json["factors"] = to_string(recipe.factors);
+  json["pair_input"] = recipe.pair_input ? fields::name(*recipe.pair_input) : "method";
+  json["stream"] = name(recipe.stream);
+  json["drift"] = recipe.drift;
   json["rotate"] = {{"r1", recipe.rotation.r1}, {"r2", recipe.rotation.r2}, {"r4", recipe.rotation.r4}, {"seed", recipe.rotation.seed}};
   json["calibration"] = recipe.calibration;
   json["calibration_tokens"] = recipe.calibration_tokens;
@@ -230,10 +267,13 @@ Recipe recipe_from_json(const Json& json, const std::string& origin) {
   if (!json.is_object())
     throw Error(ErrorKind::bad_input, origin + " is not a recipe: it must be one JSON object with fields such as method and rank.");
   Recipe recipe;
-  for (const auto& [key, value] : json.items())
-    if (!set_by_name(recipe, Place{origin, key}, value))
-      throw Error(ErrorKind::bad_input, origin + ": a recipe has no field " + key + "; correct the name or remove it.");
+  for (const auto& [key, value] : json.items()) set_field(recipe, key, value, origin);
   return recipe;
+}
+
+void set_field(Recipe& recipe, const std::string& field, const Json& value, const std::string& origin) {
+  if (!set_by_name(recipe, Place{origin, field}, value))
+    throw Error(ErrorKind::bad_input, origin + ": a recipe has no field " + field + "; correct the name or remove it.");
 }
 
 std::string to_text(const Recipe& recipe) { return to_json(recipe).dump(2) + "\n"; }

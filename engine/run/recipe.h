@@ -31,12 +31,25 @@ struct Override {
   std::optional<RankChoice> rank;
   std::optional<bool> deflate;
   std::optional<double> damping, gptq_damping;
+  std::optional<NumberFormat> weight_format, activation_format;
+  std::optional<bool> weight_asymmetric, activation_asymmetric, act_order, polish;
+  std::optional<WeightClip> weight_clip;
+  std::optional<std::size_t> activation_group_size;
+  std::optional<std::string> base;
+  std::optional<FactorScheme> factors;
+  std::optional<PairInput> pair_input;
+  std::optional<double> drift;
   std::optional<bool> skip;
   bool operator==(const Override&) const = default;
 };
 /// "PATTERN:field=value,field=value" as `--set` takes it. Fields are named as in the JSON. Throws Error(bad_input) naming the field.
 Override parse_override(const std::string& text);
 std::string to_string(const Override& rule);  ///< the same form back
+
+/// Whose inputs the layers are solved on (methods.md 1.7, 1.11): the float model's; those behind the quantized prefix, the float
+/// model's being the target; or the float model's at the door of each block and the quantized layers' inside it.
+enum class Stream { fp, propagated, replay };
+std::string_view name(Stream stream);
 
 /// All choices of one run. The same JSON from the window and for `lrc quantize --recipe`.
 struct Recipe {
@@ -49,6 +62,13 @@ struct Recipe {
   int iterations = 1;
   bool deflate = false;
   double damping = 0.01, gptq_damping = 0.01;
+  bool search_clip = false;  ///< the activation clip of each site is chosen by the layers' loss; activation.clip is what it starts from
+  bool act_order = false, polish = false;
+  std::string base = "rtn";
+  FactorScheme factors;
+  std::optional<PairInput> pair_input;  ///< nothing: as the method defines it
+  Stream stream = Stream::fp;
+  double drift = 1;
   RotationChoice rotation{true, true, true, 0};
   std::string calibration;  ///< a path, or "" for the shipped WikiText-2 train slice
   std::size_t calibration_tokens = 65536;
@@ -62,6 +82,8 @@ struct Recipe {
 Json to_json(const Recipe& recipe);
 /// Unknown fields and bad values throw Error(bad_input) naming `origin`, the field and what is allowed.
 Recipe recipe_from_json(const Json& json, const std::string& origin);
+/// One field by its JSON name; refusals as there.
+void set_field(Recipe& recipe, const std::string& field, const Json& value, const std::string& origin);
 /// Canonical text: what is saved, hashed and compared.
 std::string to_text(const Recipe& recipe);
 

@@ -78,6 +78,44 @@ std::string method(const Place& place, const Json& value) {
   return name;
 }
 
+WeightClip weight_clip(const Place& place, const Json& value) {
+  const auto text = words(place, value);
+  if (text != "search" && text != "none") refuse(place, value, "search or none");
+  return text == "search" ? WeightClip::search : WeightClip::none;
+}
+
+NumberFormat format(const Place& place, const Json& value) {
+  const auto found = number_format(words(place, value));
+  if (!found) refuse(place, value, "int, mxint, mxfp4, mxfp4-rounded or nvfp4");
+  return *found;
+}
+
+FactorScheme factors(const Place& place, const Json& value) {
+  const auto found = factor_scheme(words(place, value));
+  if (!found) refuse(place, value, "fp16, int8, or mxint2 to mxint8 with /BLOCK and -across as in mxint8/32 and mxint8/16-across");
+  return *found;
+}
+
+PairInput pair_input(const Place& place, const Json& value) {
+  const auto text = words(place, value);
+  if (text != "unquantized" && text != "quantized") refuse(place, value, "unquantized or quantized");
+  return text == "quantized" ? PairInput::quantized : PairInput::unquantized;
+}
+
+std::string base(const Place& place, const Json& value) {
+  auto text = words(place, value);
+  if (text != "rtn" && text != "gptq") refuse(place, value, "rtn or gptq");
+  return text;
+}
+
+const char* const rule_fields =
+    "method, weight_bits, weight_format, weight_asymmetric, weight_clip, group_size, activation_bits, activation_format, "
+    "activation_asymmetric, activation_group_size, clip, rank, iterations, deflate, polish, act_order, base, factors, pair_input, drift, "
+    "damping, gptq_damping and skip";
+
+std::string_view name(WeightClip clip) { return clip == WeightClip::search ? "search" : "none"; }
+std::string_view name(PairInput input) { return input == PairInput::quantized ? "quantized" : "unquantized"; }
+
 Json value_of(const std::string& text) {
   if (text == "true" || text == "on") return true;
   if (text == "false" || text == "off") return false;
@@ -121,6 +159,30 @@ bool set(Override& rule, const Place& place, const Json& value) {
     rule.damping = number(place, value, 0.0, 10.0);
   else if (field == "gptq_damping")
     rule.gptq_damping = number(place, value, 0.0, 10.0);
+  else if (field == "weight_format")
+    rule.weight_format = format(place, value);
+  else if (field == "weight_asymmetric")
+    rule.weight_asymmetric = yes_or_no(place, value);
+  else if (field == "weight_clip")
+    rule.weight_clip = weight_clip(place, value);
+  else if (field == "activation_format")
+    rule.activation_format = format(place, value);
+  else if (field == "activation_asymmetric")
+    rule.activation_asymmetric = yes_or_no(place, value);
+  else if (field == "activation_group_size")
+    rule.activation_group_size = std::size_t(whole(place, value, 0, 1 << 20));
+  else if (field == "act_order")
+    rule.act_order = yes_or_no(place, value);
+  else if (field == "polish")
+    rule.polish = yes_or_no(place, value);
+  else if (field == "base")
+    rule.base = base(place, value);
+  else if (field == "factors")
+    rule.factors = factors(place, value);
+  else if (field == "pair_input")
+    rule.pair_input = pair_input(place, value);
+  else if (field == "drift")
+    rule.drift = number(place, value, 0.0, 1.0);
   else if (field == "skip")
     rule.skip = yes_or_no(place, value);
   else
@@ -141,6 +203,18 @@ Json to_json(const Override& rule) {
   if (rule.deflate) json["deflate"] = *rule.deflate;
   if (rule.damping) json["damping"] = *rule.damping;
   if (rule.gptq_damping) json["gptq_damping"] = *rule.gptq_damping;
+  if (rule.weight_format) json["weight_format"] = lrc::name(*rule.weight_format);
+  if (rule.weight_asymmetric) json["weight_asymmetric"] = *rule.weight_asymmetric;
+  if (rule.weight_clip) json["weight_clip"] = name(*rule.weight_clip);
+  if (rule.activation_format) json["activation_format"] = lrc::name(*rule.activation_format);
+  if (rule.activation_asymmetric) json["activation_asymmetric"] = *rule.activation_asymmetric;
+  if (rule.activation_group_size) json["activation_group_size"] = *rule.activation_group_size;
+  if (rule.act_order) json["act_order"] = *rule.act_order;
+  if (rule.polish) json["polish"] = *rule.polish;
+  if (rule.base) json["base"] = *rule.base;
+  if (rule.factors) json["factors"] = to_string(*rule.factors);
+  if (rule.pair_input) json["pair_input"] = name(*rule.pair_input);
+  if (rule.drift) json["drift"] = *rule.drift;
   if (rule.skip) json["skip"] = *rule.skip;
   return json;
 }
@@ -155,9 +229,7 @@ Override rule_from_json(const Json& json, const std::string& origin) {
     if (key == "pattern")
       rule.pattern = words(place, value);
     else if (!set(rule, place, value))
-      throw Error(ErrorKind::bad_input, origin + ": a rule of set has no field " + key +
-                                            "; it has pattern, method, weight_bits, group_size, activation_bits, clip, rank, iterations, "
-                                            "deflate, damping, gptq_damping and skip.");
+      throw Error(ErrorKind::bad_input, origin + ": a rule of set has no field " + key + "; it has pattern, " + rule_fields + ".");
   }
   if (rule.pattern.empty()) throw Error(ErrorKind::bad_input, origin + ": a rule of set lacks its pattern.");
   return rule;

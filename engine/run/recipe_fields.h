@@ -22,6 +22,13 @@ std::string words(const Place& place, const Json& value);
 int bits(const Place& place, const Json& value);  ///< 2…8 or 16
 RankChoice rank(const Place& place, const Json& value);
 std::string method(const Place& place, const Json& value);
+WeightClip weight_clip(const Place& place, const Json& value);
+NumberFormat format(const Place& place, const Json& value);
+FactorScheme factors(const Place& place, const Json& value);
+PairInput pair_input(const Place& place, const Json& value);
+std::string base(const Place& place, const Json& value);
+std::string_view name(WeightClip clip);
+std::string_view name(PairInput input);
 
 /// A flag's text as the JSON value that it stands for: a number, true/false (also on/off), or a string.
 Json value_of(const std::string& text);
@@ -30,6 +37,7 @@ double shortest(float value);
 /// The same as text, for flags.
 std::string shortest_text(double value);
 
+extern const char* const rule_fields;  ///< their names, for messages
 /// Sets the field of a rule; false when a rule has no such field.
 bool set(Override& rule, const Place& place, const Json& value);
 Json to_json(const Override& rule);

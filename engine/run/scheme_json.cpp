@@ -10,7 +10,7 @@ Json to_json(const LayerScheme& scheme) {
   json["method"] = scheme.method;
   json["weight_bits"] = scheme.weight.bits;
   json["group_size"] = scheme.weight.group_size;
-  json["weight_clip"] = scheme.weight.clip == WeightClip::search ? "search" : "none";
+  json["weight_clip"] = fields::name(scheme.weight.clip);
   json["activation_bits"] = scheme.activation.bits;
   json["activation_group_size"] = scheme.activation.group_size;
   json["clip"] = fields::shortest(scheme.activation.clip);
@@ -19,7 +19,17 @@ Json to_json(const LayerScheme& scheme) {
   json["deflate"] = scheme.deflate;
   json["damping"] = scheme.damping;
   json["gptq_damping"] = scheme.gptq_damping;
-  json["factor_bits"] = scheme.factor_bits;
+  json["factor_bits"] = scheme.factors.bits;
+  json["weight_format"] = name(scheme.weight.format);
+  json["weight_asymmetric"] = !scheme.weight.symmetric;
+  json["activation_format"] = name(scheme.activation.format);
+  json["activation_asymmetric"] = !scheme.activation.symmetric;
+  json["act_order"] = scheme.act_order;
+  json["polish"] = scheme.polish;
+  json["base"] = scheme.base;
+  json["factors"] = to_string(scheme.factors);
+  json["pair_input"] = fields::name(scheme.pair_input);
+  json["drift"] = scheme.drift;
   return json;
 }
 
@@ -43,7 +53,36 @@ LayerScheme scheme_from_json(const JsonReader& in) {
   scheme.deflate = in.flag("deflate");
   scheme.damping = in.finite("damping");
   scheme.gptq_damping = in.finite("gptq_damping");
-  if (in.has("factor_bits")) scheme.factor_bits = in.small("factor_bits");
+  const auto format = [&](const char* key, NumberFormat& value) {
+    if (!in.has(key)) return;
+    const auto found = number_format(in.text(key));
+    if (!found) in.fail(key, "a number format that this program knows");
+    value = *found;
+  };
+  const auto flag = [&](const char* key, bool& value) {
+    if (in.has(key)) value = in.flag(key);
+  };
+  format("weight_format", scheme.weight.format);
+  format("activation_format", scheme.activation.format);
+  bool weight_asymmetric = false, activation_asymmetric = false;
+  flag("weight_asymmetric", weight_asymmetric);
+  flag("activation_asymmetric", activation_asymmetric);
+  scheme.weight.symmetric = !weight_asymmetric;
+  scheme.activation.symmetric = !activation_asymmetric;
+  flag("act_order", scheme.act_order);
+  flag("polish", scheme.polish);
+  if (in.has("base")) scheme.base = in.text("base");
+  if (in.has("factors")) {
+    const auto found = factor_scheme(in.text("factors"));
+    if (!found) in.fail("factors", "a factor format that this program knows");
+    scheme.factors = *found;
+  }
+  if (in.has("pair_input")) {
+    const auto input = in.text("pair_input");
+    if (input != "quantized" && input != "unquantized") in.fail("pair_input", "quantized or unquantized");
+    scheme.pair_input = input == "quantized" ? PairInput::quantized : PairInput::unquantized;
+  }
+  if (in.has("drift")) scheme.drift = in.finite("drift");
   return scheme;
 }
 

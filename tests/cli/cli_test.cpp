@@ -403,8 +403,7 @@ TEST(Cli, DevicesListsTheCpuFirst) {
 TEST(Cli, WhatThisVersionLacksIsRefusedByName) {
   const TemporaryFolder folder;
   const std::string out = (folder.path() / "run").string();
-  for (const auto& flags : std::vector<std::vector<std::string>>{
-           {"--kv-bits", "4"}, {"--weight-asymmetric"}, {"--factors", "int8"}, {"--stream", "propagated"}}) {
+  for (const auto& flags : std::vector<std::vector<std::string>>{{"--kv-bits", "4"}}) {
     std::vector<std::string> arguments = {"quantize", model, "--out", out};
     arguments.insert(arguments.end(), flags.begin(), flags.end());
     const auto result = lrc(arguments);

@@ -137,6 +137,62 @@ TEST_P(Golden, DeflatedLrc) {
   }
 }
 
+TEST_P(Golden, GptqByDescendingDiagonal) {
+  for (const std::size_t group : {std::size_t(0), std::size_t(golden.facts["groups"].back().get<int>())}) {
+    const std::string name = group == 0 ? "gptq_act_order" : "gptq_act_order_g" + std::to_string(group);
+    LayerScheme s = scheme("gptq");
+    s.act_order = true;
+    s.weight.group_size = group;
+    const LayerSolution solution = solve(s);
+    expect_weight(solution.weight, name);
+    expect_close(solution.losses.weights_only, golden.scalar(name + ".loss", "weight_only"), name + " weights only");
+  }
+}
+
+TEST_P(Golden, CorrectionsOfTheResidual) {
+  const auto at_damping = [&](double damping) {
+    return prepare_site(moments_in_double(golden.x(), ActivationScheme{}, golden.facts["l2qer_batches"].get<std::size_t>()), damping,
+                        ActivationScheme{}, "X");
+  };
+  const SiteStatistics light = at_damping(1e-4), usual = at_damping(0.01);
+  for (const auto& rank : golden.facts["ranks"]) {
+    const std::size_t k = rank.get<std::size_t>();
+    const std::string end = ".k" + std::to_string(k);
+    struct Case {
+      std::string method, tensor;
+      const SiteStatistics& site;
+      NumberFormat format = NumberFormat::integer;
+    };
+    for (const Case& c : {Case{"qera", "qera_exact", light},
+                          {"qera-diagonal", "qera_diag", usual},
+                          {"svd", "lqer", usual},
+                          {"lqer", "lqer", usual},
+                          {"l2qer", "l2qer", usual},
+                          {"l2qer", "l2qer_mxint4", usual, NumberFormat::mxint}}) {
+      LayerScheme s = scheme(c.method, k);
+      s.pair_input = find_method(c.method).pair_input;
+      s.weight.format = c.format;
+      if (c.format == NumberFormat::mxint) s.weight.group_size = 16;
+      const LayerSolution solution = solve_layer({w, c.site, s, golden.name, true}, {});
+      const std::string name = c.tensor + end;
+      if (c.format == NumberFormat::integer) expect_weight(solution.weight, "rtn.row_search");
+      expect_product(solution.u, solution.v, name + ".uv");
+      if (golden.facts["scalars"].contains(name)) {
+        MatrixD error = linalg::subtract(w, solution.weight.dequantize());
+        error = linalg::subtract(error, linalg::multiply(solution.u, solution.v, false, true));
+        MatrixD s_x = c.site.moments.s_x();
+        expect_close(linalg::quadratic_trace(error, s_x), golden.scalar(name, "weight_only_loss"), name);
+      }
+    }
+    if (!golden.has("qera_exact_undamped" + end + ".uv")) continue;
+    LayerScheme s = scheme("qera", k);
+    s.damping = 0;
+    const SiteStatistics bare = at_damping(0);
+    const LayerSolution solution = solve_layer({w, bare, s, golden.name, true}, {});
+    expect_product(solution.u, solution.v, "qera_exact_undamped" + end + ".uv");
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, Golden, testing::ValuesIn(test::solver_cases()), [](const auto& c) { return c.param; });
 
 }  // namespace

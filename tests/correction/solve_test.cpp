@@ -222,10 +222,10 @@ TEST(SolveLayer, ErrorsNameTheLayer) {
               bits = lrc_scheme(2), asymmetric = lrc_scheme(2), gptq = lrc_scheme(2), damping = lrc_scheme(2);
   group.weight.group_size = 5;
   rounds.iterations = 0;
-  factors.factor_bits = 8;
+  factors.drift = 2;
   skipped.skipped = true;
   bits.weight.bits = 1;
-  asymmetric.weight.symmetric = false;
+  asymmetric.weight = {8, 0, false};
   gptq.method = "gptq";
   damping.gptq_damping = -1;
   for (const auto& scheme : {rank, group, rounds, factors, skipped, bits, asymmetric, gptq, damping})

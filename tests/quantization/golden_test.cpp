@@ -64,6 +64,60 @@ TEST_P(GoldenQuantizers, Activations) {
   expect_activations("act.int8", {8, 0, 1.0f}, 64);
 }
 
+TEST_P(GoldenQuantizers, AsymmetricActivations) {
+  const std::size_t tokens = 64;
+  const MatrixF single = convert<float>(x);
+  std::vector<std::int8_t> codes(tokens * x.columns()), zeros(tokens);
+  std::vector<float> scales(tokens);
+  quantize_activations(single.data(), tokens, x.columns(), {4, 0, 0.9f, false}, codes.data(), scales.data(), zeros.data());
+  const MatrixD expected_scales = golden.file.read_double("act.int4_asym.scales");
+  const auto expected_zeros = golden.file.raw<std::int16_t>("act.int4_asym.zeros");
+  const auto expected = golden.codes("act.int4_asym.codes");
+  for (std::size_t t = 0; t < tokens; ++t) {
+    if (scales[t] == 0) continue;  // a zero token: any scale does
+    EXPECT_NEAR(double(scales[t]), expected_scales.data()[t], 3e-7 * expected_scales.data()[t]) << t;
+    EXPECT_EQ(zeros[t], expected_zeros[t]) << t;
+    for (std::size_t i = 0; i < x.columns(); ++i)
+      ASSERT_EQ(codes[t * x.columns() + i] + zeros[t], expected[t * x.columns() + i]) << t << " " << i;
+  }
+}
+
+TEST_P(GoldenQuantizers, BlockIntegers) {
+  for (const int bits : {4, 8}) {
+    const std::string name = "mxint" + std::to_string(bits);
+    const QuantizedWeight weight = quantize_rtn(w, {bits, 16, true, WeightClip::none, NumberFormat::mxint}, true);
+    EXPECT_EQ(weight.codes, golden.codes(name + ".codes")) << name;
+    const auto exponents = golden.file.raw<std::int16_t>(name + ".exponents");
+    for (std::size_t i = 0; i < exponents.size(); ++i)
+      EXPECT_EQ(std::ilogb(weight.scales.data()[i]) + bits - 1, exponents[i]) << name << " block " << i;
+    // The same numbers as activations, in float32.
+    const MatrixF single = convert<float>(w);
+    std::vector<std::int8_t> codes(w.size());
+    std::vector<float> scales(w.size() / 16);
+    quantize_activations(single.data(), w.rows(), w.columns(), {bits, 16, 0.9f, true, NumberFormat::mxint}, codes.data(), scales.data());
+    EXPECT_EQ(codes, weight.codes) << name;
+  }
+}
+
+TEST_P(GoldenQuantizers, AsymmetricWeights) {
+  for (const int bits : {3, 4})
+    for (const auto& g : golden.facts["groups"]) {
+      const std::size_t group = g.get<std::size_t>();
+      const std::string name = "lsi.int" + std::to_string(bits) + "_g" + std::to_string(group);
+      if (!golden.has(name + ".codes")) continue;
+      const QuantizedWeight weight = quantize_rtn(w, {bits, group, false, WeightClip::none}, false);
+      const MatrixD scales = golden.file.read_double(name + ".scales");
+      const auto zeros = golden.file.raw<std::int16_t>(name + ".zeros");
+      const auto codes = golden.codes(name + ".codes");
+      for (std::size_t i = 0; i < zeros.size(); ++i) {
+        if (weight.scales.data()[i] == 0) continue;  // a group of zeros
+        EXPECT_NEAR(weight.scales.data()[i], scales.data()[i], 1e-12 * scales.data()[i]) << name;
+        EXPECT_EQ(weight.zeros[i], zeros[i]) << name;
+        for (std::size_t c = i * group; c < (i + 1) * group; ++c) ASSERT_EQ(weight.codes[c], codes[c]) << name << " " << c;
+      }
+    }
+}
+
 TEST_P(GoldenQuantizers, RoundToNearest) {
   for (const std::size_t group : groups()) {
     const std::string name = group == 0 ? "rtn.row" : "rtn.g" + std::to_string(group);

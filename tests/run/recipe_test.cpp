@@ -16,8 +16,14 @@ Recipe unusual_recipe() {
   Recipe r;
   r.name = "Mine \"quoted\" ä";
   r.method = "gptq";
-  r.weight = {3, 32, true, WeightClip::none};
-  r.activation = {8, 64, 0.875f};
+  r.weight = {3, 32, false, WeightClip::none, NumberFormat::mxfp4};
+  r.activation = {8, 64, 0.875f, false, NumberFormat::mxint};
+  r.act_order = r.polish = true;
+  r.base = "gptq";
+  r.factors = {FactorFormat::int8, 8};
+  r.pair_input = PairInput::unquantized;
+  r.stream = Stream::replay;
+  r.drift = 0.75;
   r.rank = {true, 7.5};
   r.rank_rule = RankRule::parameters;
   r.iterations = 5;
@@ -42,6 +48,18 @@ Recipe unusual_recipe() {
   rule.deflate = false;
   rule.damping = 0.02;
   rule.gptq_damping = 0.03;
+  rule.weight_format = NumberFormat::mxint;
+  rule.activation_format = NumberFormat::nvfp4;
+  rule.weight_asymmetric = true;
+  rule.activation_asymmetric = false;
+  rule.act_order = true;
+  rule.polish = false;
+  rule.weight_clip = WeightClip::none;
+  rule.activation_group_size = 32;
+  rule.base = "gptq";
+  rule.factors = FactorScheme{FactorFormat::mxint, 6, 32, false};
+  rule.pair_input = PairInput::quantized;
+  rule.drift = 0.25;
   rule.skip = false;
   Override second;
   second.pattern = "*.o_proj";
@@ -118,6 +136,16 @@ TEST(Recipe, BadValuesNameTheField) {
            {"set", "{}"},
            {"set", "[7]"},
            {"weight_clip", "\"mse\""},
+           {"weight_format", "\"fp8\""},
+           {"activation_format", "4"},
+           {"weight_asymmetric", "\"yes\""},
+           {"clip", "\"best\""},
+           {"factors", "\"int4\""},
+           {"pair_input", "\"both\""},
+           {"base", "\"awq\""},
+           {"stream", "\"float\""},
+           {"drift", "1.5"},
+           {"act_order", "1"},
            {"name", "3"},
        }) {
     const auto sentence = sentence_of(ErrorKind::bad_input, [&] { from_text("{\"" + field + "\": " + value + "}"); });
@@ -127,9 +155,25 @@ TEST(Recipe, BadValuesNameTheField) {
 }
 
 TEST(Recipe, WhatThisVersionLacksIsRefusedAndItsOnlyValueAccepted) {
-  for (const char* text : {R"({"weight_asymmetric": true})", R"({"kv_bits": 4})", R"({"stream": "propagated"})", R"({"factors": "int8"})"})
-    EXPECT_TRUE(contains(sentence_of(ErrorKind::unsupported, [&] { from_text(text); }), "mine.json: ")) << text;
+  EXPECT_TRUE(contains(sentence_of(ErrorKind::unsupported, [&] { from_text(R"({"kv_bits": 4})"); }), "mine.json: kv_bits"));
   EXPECT_EQ(from_text(R"({"weight_asymmetric": false, "kv_bits": 16, "stream": "fp", "factors": "fp16"})"), Recipe{});
+}
+
+TEST(Recipe, NumberFormatsAndWhatMethodsAskFor) {
+  LayerInfo layer;
+  layer.name = "layer";
+  layer.out_features = 96;
+  layer.in_features = 64;
+  const auto of = [&](const std::string& text) { return effective_scheme(from_text(text), layer); };
+  EXPECT_EQ(of(R"({"weight_format": "mxint", "activation_format": "mxfp4"})").weight.group_size, 16u);
+  EXPECT_EQ(of(R"({"weight_format": "mxint", "activation_format": "mxfp4"})").activation.group_size, 32u);
+  EXPECT_EQ(of(R"({"method": "lqer"})").pair_input, PairInput::quantized);
+  EXPECT_EQ(of(R"({"method": "lqer", "pair_input": "unquantized"})").pair_input, PairInput::unquantized);
+  EXPECT_EQ(of(R"({"method": "qera"})").pair_input, PairInput::unquantized);
+  EXPECT_EQ(to_string(of(R"({"factors": "mxint8/32", "set": ["*:drift=0.5"]})").factors), "mxint8/32");
+  EXPECT_EQ(of(R"({"set": ["*:weight_asymmetric=true,factors=int8,polish=on,act_order=on,base=gptq,drift=0.5"]})").drift, 0.5);
+  EXPECT_TRUE(contains(sentence_of(ErrorKind::unsupported, [&] { of(R"({"weight_asymmetric": true, "weight_bits": 8})"); }), "layer"));
+  EXPECT_TRUE(contains(sentence_of(ErrorKind::bad_input, [&] { of(R"({"weight_format": "nvfp4", "weight_bits": 3})"); }), "nvfp4"));
 }
 
 TEST(Recipe, ShippedRecipesAreCanonicalAndNamed) {
