@@ -21,6 +21,16 @@ void BlockWalk::use(Transformer& transformer, std::size_t first_block) {
 }
 
 std::vector<BlockMoments> BlockWalk::advance(std::span<const SiteSchemes> activations, std::stop_token stop) {
+  auto moments = run(activations, true, stop);
+  ++next_;
+  return moments;
+}
+
+BlockMoments BlockWalk::peek(const SiteSchemes& activation, std::stop_token stop) {
+  return std::move(run({&activation, 1}, false, stop).front());
+}
+
+std::vector<BlockMoments> BlockWalk::run(std::span<const SiteSchemes> activations, bool move_on, std::stop_token stop) {
   assert(next_ < transformer_->config().blocks);
   // A stop in the middle leaves windows at different depths; the walk is of no use after it.
   std::vector<BlockMoments> moments(activations.size());
@@ -41,11 +51,15 @@ std::vector<BlockMoments> BlockWalk::advance(std::span<const SiteSchemes> activa
         }
       };
     }
-    transformer_->run_block(next_ - first_block_, hidden_[w], context_, observer);
+    Buffer hidden = hidden_[w];
+    if (!move_on) {
+      hidden = transformer_->backend().allocate(hidden_[w]->bytes());
+      transformer_->backend().copy(hidden_[w], 0, hidden, 0, hidden_[w]->bytes());
+    }
+    transformer_->run_block(next_ - first_block_, hidden, context_, observer);
   }
   // Devices that run later must have finished before the moments of the next block count on this one.
   transformer_->backend().finish();
-  ++next_;
   return moments;
 }
 

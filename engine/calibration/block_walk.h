@@ -38,10 +38,15 @@ class BlockWalk {
   BlockMoments advance(const SiteSchemes& activation, std::stop_token stop) {
     return std::move(advance(std::span(&activation, 1), stop).front());
   }
+  /// The moments of advance() without moving on.
+  BlockMoments peek(const SiteSchemes& activation, std::stop_token stop);
+  /// Of every window, at the door of the next block.
+  const std::vector<Buffer>& hidden() const { return hidden_; }
   /// Runs it without listening: what a resumed run does with blocks that are finished.
   void skip(std::stop_token stop) { advance(std::span<const SiteSchemes>(), stop); }
 
  private:
+  std::vector<BlockMoments> run(std::span<const SiteSchemes> activations, bool move_on, std::stop_token stop);
   Transformer* transformer_;
   std::size_t calibration_windows_, next_ = 0, first_block_ = 0, context_;
   std::vector<Buffer> hidden_;

@@ -23,6 +23,14 @@ class FloatStream {
   std::vector<BlockMoments> advance(std::span<const SiteSchemes> activations, std::stop_token stop);
   /// Weights of the block that was loaded last, rotated.
   const BlockWeights& block() const { return weights_.blocks.front(); }
+  /// A model of that block alone.
+  const ModelWeights& weights() const { return weights_; }
+  Transformer& transformer() { return *transformer_; }
+  const std::shared_ptr<Backend>& shared_backend() const { return backend_; }
+  /// Of every window, at the door of the loaded block.
+  const std::vector<Buffer>& hidden() const { return walk_->hidden(); }
+  /// Moments of the loaded block's sites without leaving it: another activation scheme may be tried after it.
+  BlockMoments peek(const SiteSchemes& activation, std::stop_token stop) { return walk_->peek(activation, stop); }
 
  private:
   const Model& model_;

@@ -120,6 +120,10 @@ void OneRun::begin_or_continue() {
   manifest_.layers_total = sizes.layers;
   manifest_.fingerprint = fingerprint(*model_, request_.recipe, corpus_->sha256);
   if (before) {
+    // A clip that was searched for is a fact of the finished layers.
+    if (request_.recipe.search_clip && before->effective.size() == manifest_.effective.size())
+      for (std::size_t i = 0; i < manifest_.effective.size(); ++i)
+        manifest_.effective[i].second.activation.clip = before->effective[i].second.activation.clip;
     manifest_.layers = std::move(before->layers);
     manifest_.timings = std::move(before->timings);
     manifest_.peak_memory_bytes = before->peak_memory_bytes;
@@ -148,14 +152,26 @@ void OneRun::keep_finished_layers() {
   layers = std::move(kept);
 }
 
-std::vector<LayerTask> OneRun::missing_of(std::size_t block) const {
+std::vector<LayerTask> OneRun::layers_of(std::size_t block) const {
   std::vector<LayerTask> tasks;
   for (std::size_t i = 0; i < model_->layers().size(); ++i) {
     const auto& layer = model_->layers()[i];
     const auto& scheme = manifest_.effective[i].second;
-    if (layer.block == block && !scheme.skipped && !finished_.contains(layer.name)) tasks.push_back({&layer, scheme});
+    if (layer.block == block && !scheme.skipped) tasks.push_back({&layer, scheme});
   }
   return tasks;
+}
+
+std::vector<LayerTask> OneRun::missing_of(std::size_t block) const {
+  auto tasks = layers_of(block);
+  std::erase_if(tasks, [&](const LayerTask& task) { return finished_.contains(task.layer->name); });
+  return tasks;
+}
+
+void OneRun::set_clips(std::size_t block, const std::vector<float>& clips) {
+  for (std::size_t i = 0; i < model_->layers().size(); ++i)
+    if (model_->layers()[i].block == block && !manifest_.effective[i].second.skipped)
+      manifest_.effective[i].second.activation.clip = clips[model_->layers()[i].site().index()];
 }
 
 LayerRecord OneRun::finish_layer(const LayerTask& task, LayerSolution solution, double seconds) {

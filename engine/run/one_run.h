@@ -31,6 +31,13 @@ class OneRun {
   /// The layers of a block that are to be solved and are not finished.
   std::vector<LayerTask> missing_of(std::size_t block) const;
 
+  /// All layers of a block that are solved in this run, finished or not.
+  std::vector<LayerTask> layers_of(std::size_t block) const;
+  bool is_finished(const std::string& layer) const { return finished_.contains(layer); }
+  const std::filesystem::path& path() const { return folder_->path(); }
+  /// Facts that the run found out before solving a block: the clip of each of its sites, by Site::index().
+  void set_clips(std::size_t block, const std::vector<float>& clips);
+
   /// What was evaluated before belongs to the unfinished state.
   void forget_evaluation() { manifest_.evaluation.reset(); }
   /// Writes the layer, then its record. Several threads may call it.

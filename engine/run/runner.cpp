@@ -7,8 +7,10 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "run/clip_search.h"
 #include "run/float_stream.h"
 #include "run/one_run.h"
+#include "run/quantized_stream.h"
 
 namespace lrc {
 namespace {
@@ -44,6 +46,8 @@ class Batch {
   void plan();
   void solve(Group& group);
   void solve_block_of(OneRun& run, const FloatStream& stream, BlockMoments moments, std::vector<LayerTask> tasks);
+  void solve_on(QuantizedStream& quantized, OneRun& run, const FloatStream& stream, std::size_t block);
+  void finish(OneRun& run, const LayerTask& task, LayerSolution solution, double seconds);
   /// What goes wrong inside is written down in the runs that it concerns; a failure ends these, a stop all of them.
   template <typename Work>
   void guard(const std::vector<OneRun*>& concerned, const Work& work);
@@ -62,6 +66,7 @@ class Batch {
   std::map<std::string, Group> groups_;
   std::set<const OneRun*> ended_;
   std::exception_ptr failure_;
+  std::mutex finishing_;
   std::size_t layers_ = 0, blocks_ = 0, blocks_walked_ = 0;
 };
 
@@ -144,17 +149,33 @@ void Batch::solve(Group& group) {
     };
     const RunCorpus& corpus = group.runs.front()->corpus();
     FloatStream stream(*model_, group.runs.front()->manifest().recipe.rotation, corpus.windows, corpus.calibration_windows);
+    std::map<const OneRun*, QuantizedStream> quantized;
+    for (const OneRun* run : active)
+      if (const Stream mode = run->manifest().recipe.stream; mode != Stream::fp)
+        quantized.try_emplace(run, stream, mode, corpus.calibration_windows, corpus.windows.context);
     for (std::size_t block = 0; block < blocks; ++block) {
       throw_if_stopped(stop_);
       stream.load();
       lap("rotate");
       progress_.report("rotate", ++blocks_walked_, blocks_);
+      // What needs the float stream at the door of this block comes before the stream moves on.
+      for (OneRun* run : active) {
+        if (ended_.contains(run)) continue;
+        guard({run}, [&, run = run] {
+          const auto start = Clock::now();
+          if (run->manifest().recipe.search_clip && !run->missing_of(block).empty())
+            run->set_clips(block, best_clips(stream, run->layers_of(block), site_count(model_->config()), stop_));
+          if (const auto own = quantized.find(run); own != quantized.end()) solve_on(own->second, *run, stream, block);
+          run->add_time("solve", seconds_since(start));
+        });
+      }
+      mark = Clock::now();
       // Runs that quantize their activations in the same way share the moments, too.
       std::vector<SiteSchemes> schemes;
       std::vector<std::pair<OneRun*, std::size_t>> readers;
       for (OneRun* run : active) {
         const auto tasks = run->missing_of(block);
-        if (tasks.empty() || ended_.contains(run)) continue;
+        if (tasks.empty() || ended_.contains(run) || quantized.contains(run)) continue;
         const auto scheme = site_schemes(tasks, site_count(model_->config()));
         const auto known = std::find(schemes.begin(), schemes.end(), scheme);
         readers.emplace_back(run, std::size_t(known - schemes.begin()));
@@ -181,15 +202,43 @@ void Batch::solve(Group& group) {
 
 void Batch::solve_block_of(OneRun& run, const FloatStream& stream, BlockMoments moments, std::vector<LayerTask> tasks) {
   const auto start = Clock::now();
-  std::mutex mutex;
   solve_block(stream.block(), std::move(moments), std::move(tasks), stop_,
-              [&](const LayerTask& task, LayerSolution solution, double seconds) {
-                const LayerRecord record = run.finish_layer(task, std::move(solution), seconds);
-                const std::lock_guard lock(mutex);
-                progress_.report("solve", done(), layers_, record.name);
-                if (on_layer_) on_layer_(record);
-              });
+              [&](const LayerTask& task, LayerSolution solution, double seconds) { finish(run, task, std::move(solution), seconds); });
   run.add_time("solve", seconds_since(start));
+}
+
+void Batch::finish(OneRun& run, const LayerTask& task, LayerSolution solution, double seconds) {
+  const LayerRecord record = run.finish_layer(task, std::move(solution), seconds);
+  const std::lock_guard lock(finishing_);
+  progress_.report("solve", done(), layers_, record.name);
+  if (on_layer_) on_layer_(record);
+}
+
+// The sites of a block one after the other, each behind the codes of those before it.
+void Batch::solve_on(QuantizedStream& quantized, OneRun& run, const FloatStream& stream, std::size_t block) {
+  const auto tasks = run.missing_of(block);
+  if (tasks.empty() && run.manifest().recipe.stream == Stream::replay) return;
+  quantized.enter();
+  for (const auto& task : run.layers_of(block))
+    if (run.is_finished(task.layer->name)) quantized.set(*task.layer, read_layer(run.path(), task.layer->name));
+  for (const auto kind : {SiteKind::attention_input, SiteKind::attention_output, SiteKind::mlp_input, SiteKind::mlp_hidden}) {
+    std::vector<LayerTask> own;
+    for (const auto& task : tasks)
+      if (task.layer->site().kind == kind) own.push_back(task);
+    if (own.empty()) continue;
+    auto measured = quantized.measure(kind, own.front().scheme.activation, stop_);
+    BlockMoments moments;
+    moments.by_site.resize(site_count(model_->config()));
+    moments.held_out_by_site.resize(site_count(model_->config()));
+    moments.by_site[std::size_t(kind)] = std::move(measured.calibration);
+    moments.held_out_by_site[std::size_t(kind)] = std::move(measured.held_out);
+    solve_block(stream.block(), std::move(moments), std::move(own), stop_,
+                [&](const LayerTask& task, LayerSolution solution, double seconds) {
+                  quantized.set(*task.layer, solution);
+                  finish(run, task, std::move(solution), seconds);
+                });
+  }
+  quantized.leave(stop_);
 }
 
 }  // namespace

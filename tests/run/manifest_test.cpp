@@ -93,7 +93,14 @@ TEST(Manifest, EveryFieldOfASchemeComesBack) {
   scheme.deflate = true;
   scheme.damping = 0.1;
   scheme.gptq_damping = 0.2;
-  scheme.factor_bits = 8;
+  scheme.factors = {FactorFormat::int8, 8};
+  scheme.weight.format = NumberFormat::mxfp4;
+  scheme.activation.format = NumberFormat::mxint;
+  scheme.weight.symmetric = scheme.activation.symmetric = false;
+  scheme.act_order = scheme.polish = true;
+  scheme.base = "gptq";
+  scheme.pair_input = PairInput::quantized;
+  scheme.drift = 0.5;
   Json json = to_json(scheme);
   const auto back = [&] {
     const Json read = parse_json(json.dump(), "here");
@@ -103,8 +110,10 @@ TEST(Manifest, EveryFieldOfASchemeComesBack) {
   // No field is the default by accident.
   const Json plain = to_json(LayerScheme{});
   for (const auto& [key, value] : json.items()) EXPECT_NE(value, plain[key]) << key;
-  json.erase("factor_bits");
-  EXPECT_EQ(back().factor_bits, 16) << "layer files did not always say it";
+  for (const char* key : {"factor_bits", "factors", "weight_format", "weight_asymmetric", "drift"}) json.erase(key);
+  EXPECT_EQ(back().factors, FactorScheme{}) << "layer files did not always say it";
+  EXPECT_EQ(back().drift, 1);
+  EXPECT_TRUE(back().weight.symmetric);
 }
 
 TEST(Manifest, KeysOfTheContractAreThere) {

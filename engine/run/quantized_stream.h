@@ -1,0 +1,41 @@
+#pragma once
+// The stream behind the quantized prefix, walked beside the float one (methods.md 1.11): hidden states that have passed every layer
+// that is solved so far, also those of the block in work. Its sites are measured one after the other, because each depends on the
+// codes of the sites before it.
+#include <mutex>
+#include <stop_token>
+
+#include "correction/solve.h"
+#include "run/float_stream.h"
+#include "run/recipe.h"
+
+namespace lrc {
+
+class QuantizedStream {
+ public:
+  /// `mode`: propagated, or replay (back on the float model's hidden states at the door of each block). `original` must outlive it.
+  QuantizedStream(FloatStream& original, Stream mode, std::size_t calibration_windows, std::size_t context);
+
+  /// Takes over the block that the float stream has loaded, all of it in float.
+  void enter();
+  /// Moments of one site over all windows, with the drift of the calibration and of the held-out ones.
+  struct SiteMoments {
+    SecondMoments calibration, held_out;
+  };
+  SiteMoments measure(SiteKind kind, const ActivationScheme& activation, std::stop_token stop);
+  /// From here on the layer computes with its codes and its pair. May be called from several threads.
+  void set(const LayerInfo& layer, LayerSolution solution);
+  /// Runs the block over all windows. The float stream must not have left it yet.
+  void leave(std::stop_token stop);
+
+ private:
+  Buffer copy_of(const Buffer& hidden) const;
+  FloatStream& original_;
+  Stream mode_;
+  std::size_t calibration_windows_, context_;
+  ModelWeights weights_;  // the block in work
+  std::vector<Buffer> hidden_;
+  std::mutex mutex_;
+};
+
+}  // namespace lrc
