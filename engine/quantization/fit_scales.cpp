@@ -129,12 +129,14 @@ double exact_sum(const double* w, std::size_t count, double scale, double lowest
 // One row or group: its range on the grid and the scale without shrinking. A shrunken range keeps its zero point, since
 // round(−min / scale) does not change when both shrink alike; so `lowest` and `highest` hold for all steps.
 struct Range {
-  double scale = 0, lowest = 0, highest = 0;
+  double extent = 0, codes = 0;  // their quotient is the scale
+  double lowest = 0, highest = 0;
+  double scale(double shrunk = 1) const { return shrunk * extent / codes; }
 };
 
 // The best scale of one row or group. `buffer` is scratch space.
 double search_scale(const double* w, std::size_t count, const Range& range, const Steps& steps, std::vector<float>& buffer) {
-  const double highest = range.highest, lowest = range.lowest, largest = range.scale * steps.unit_code;
+  const double highest = range.highest, lowest = range.lowest, largest = range.scale() * steps.unit_code;
   const std::size_t vectors = (count + kLanes - 1) / kLanes;
   buffer.assign(vectors * kLanes, 0.0f);
   for (std::size_t i = 0; i < count; ++i) buffer[i] = float(w[i] / largest);
@@ -151,7 +153,7 @@ double search_scale(const double* w, std::size_t count, const Range& range, cons
   int found = 0;
   for (int step = 0; step < kSteps; ++step)
     if (sums[std::size_t(step)] <= smallest + slack) candidates[std::size_t(found++)] = step;
-  const auto scale_at = [&](int step) { return shrink(step) * range.scale; };
+  const auto scale_at = [&](int step) { return range.scale(shrink(step)); };
   if (found == 1) return scale_at(candidates[0]);
   double best = std::numeric_limits<double>::infinity(), scale = 0;
   for (int i = 0; i < found; ++i) {
@@ -168,11 +170,11 @@ double search_scale(const double* w, std::size_t count, const Range& range, cons
 Range range_of(double smallest, double largest, const WeightScheme& scheme) {
   if (scheme.symmetric) {
     const double highest = highest_code(scheme.bits);
-    return {std::max(-smallest, largest) / highest, double(lowest_code(scheme.bits)), highest};
+    return {std::max(-smallest, largest), highest, double(lowest_code(scheme.bits)), highest};
   }
   const double codes = double((1 << scheme.bits) - 1), scale = (largest - smallest) / codes;
   const double zero = std::clamp(std::nearbyint(-smallest / scale), 0.0, codes);
-  return {scale, -zero, codes - zero};
+  return {largest - smallest, codes, -zero, codes - zero};
 }
 
 }  // namespace
@@ -204,7 +206,7 @@ WeightGrid fit_grid(const MatrixD& weight, const WeightScheme& scheme, bool roun
         }
         if (std::max(-smallest, largest) <= nothing) continue;  // scale 0, codes 0
         const Range range = range_of(smallest, largest, scheme);
-        double scale = scheme.clip == WeightClip::search ? search_scale(w, group, range, steps, buffer) : range.scale;
+        double scale = scheme.clip == WeightClip::search ? search_scale(w, group, range, steps, buffer) : range.scale();
         if (round_to_half) {
           scale = double(lrc::round_to_half(float(scale)));
           if (!std::isfinite(scale))

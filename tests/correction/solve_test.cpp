@@ -233,7 +233,7 @@ TEST(SolveLayer, ErrorsNameTheLayer) {
   EXPECT_THAT(sentence(rank), testing::HasSubstr("rank 9 is more than the smaller side of its 8 × 12 weight; choose 8 or less"));
   LayerScheme unknown = lrc_scheme(1);
   unknown.method = "magic";
-  EXPECT_THAT(sentence(unknown), testing::HasSubstr("\"magic\"; choose one of rtn, gptq, lrc"));
+  EXPECT_THAT(sentence(unknown), testing::HasSubstr("\"magic\"; choose one of rtn, gptq, svd"));
   w(3, 5) = NAN;
   EXPECT_THAT(sentence(lrc_scheme(2)), testing::HasSubstr("blk.0.attn_q: the weight holds NaN or infinity in row 3, column 5"));
   w = random_matrix(8, 10, 1);

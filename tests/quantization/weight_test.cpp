@@ -147,7 +147,7 @@ TEST(WeightScheme, ErrorsNameTheLayer) {
     return "";
   };
   EXPECT_EQ(sentence({4, 32}), "");
-  for (const WeightScheme& bad : {WeightScheme{4, 36}, WeightScheme{1, 0}, WeightScheme{9, 0}, WeightScheme{4, 0, false}})
+  for (const WeightScheme& bad : {WeightScheme{4, 36}, WeightScheme{1, 0}, WeightScheme{9, 0}, WeightScheme{8, 0, false}})
     EXPECT_EQ(sentence(bad).find("blk.3.ffn_up: "), 0u);
   MatrixD w(2, 4, 1.0);
   w(1, 3) = NAN;
