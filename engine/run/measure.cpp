@@ -29,6 +29,8 @@ Recipe relevant_part(const Recipe& recipe) {
   relevant.rank = {false, 0};
   relevant.weight = recipe.weight;
   relevant.activation = recipe.activation;
+  if (relevant.weight.group_size == 0) relevant.weight.group_size = default_block(relevant.weight.format);
+  if (relevant.activation.group_size == 0) relevant.activation.group_size = default_block(relevant.activation.format);
   relevant.rotation = recipe.rotation;
   relevant.calibration = recipe.calibration;
   relevant.calibration_tokens = recipe.calibration_tokens;

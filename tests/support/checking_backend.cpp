@@ -162,6 +162,17 @@ void CheckingBackend::quantize(const Buffer& x, std::size_t tokens, std::size_t 
       << what << ": codes";
 }
 
+void CheckingBackend::dequantize(const DeviceActivation& x, const Buffer& out) {
+  const std::size_t count = x.tokens * x.width;
+  const Buffer expected = unwritten(*scalar_, count);
+  DeviceActivation input = x;
+  input.codes = test::upload(*scalar_, test::download<std::int8_t>(*device_, x.codes, count));
+  input.scales = test::upload(*scalar_, test::download<float>(*device_, x.scales, x.tokens * x.groups));
+  scalar_->dequantize(input, expected);
+  device_->dequantize(x, out);
+  compare("dequantize", out, expected, count, Bounds(count, 0.0));
+}
+
 void CheckingBackend::multiply_quantized(const DeviceQuantizedMatrix& weight, const DeviceActivation& x, const Buffer& y) {
   const auto& both = dynamic_cast<const TwinQuantized&>(weight);
   const std::size_t count = x.tokens * weight.out_features;

@@ -46,6 +46,7 @@ class CheckingBackend : public Backend {
   void silu_multiply(const Buffer& gate, const Buffer& up, std::size_t count, const Buffer& out) override;
   void multiply(const DeviceMatrix& weight, const Buffer& x, std::size_t first_token, std::size_t tokens, const Buffer& y) override;
   void quantize(const Buffer& x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, DeviceActivation& out) override;
+  void dequantize(const DeviceActivation& x, const Buffer& out) override;
   void multiply_quantized(const DeviceQuantizedMatrix& weight, const DeviceActivation& x, const Buffer& y) override;
   void multiply_quantized_float(const DeviceQuantizedMatrix& weight, const Buffer& x, std::size_t tokens, const Buffer& y) override;
   void add_low_rank(const DevicePair& pair, const Buffer& x, std::size_t tokens, const Buffer& y, std::size_t components) override;

@@ -65,6 +65,7 @@ class FailingBackend : public Backend {
   void quantize(const Buffer& x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, DeviceActivation& out) override {
     alive().quantize(x, tokens, width, scheme, out);
   }
+  void dequantize(const DeviceActivation& x, const Buffer& out) override { alive().dequantize(x, out); }
   void multiply_quantized(const DeviceQuantizedMatrix& weight, const DeviceActivation& x, const Buffer& y) override {
     alive().multiply_quantized(weight, x, y);
   }
