@@ -289,12 +289,12 @@ TEST(EffectiveScheme, ImpossibleChoicesNameTheLayer) {
   EXPECT_TRUE(contains(sentence(rank), "at most 64"));
   Recipe group;
   group.weight.group_size = 64;  // divides the other layers' 64, not 172
-  EXPECT_TRUE(contains(sentence(group), "64 does not divide")) << sentence(group);
+  EXPECT_TRUE(contains(sentence(group), "groups of 64 do not divide")) << sentence(group);
   EXPECT_FALSE(problem_of(Recipe{}, *test::small_model()));
   EXPECT_TRUE(contains(problem_of(group, *test::small_model()).value_or(""), "model.layers.0.mlp.down_proj"));
   Recipe activation;
   activation.activation.group_size = 100;
-  EXPECT_TRUE(contains(sentence(activation), "activation group size 100"));
+  EXPECT_TRUE(contains(sentence(activation), "activation groups of 100"));
 }
 
 TEST(Problem, LayersOfOneSiteQuantizeTheirInputAlike) {
