@@ -79,6 +79,43 @@ TEST_P(FamilyRun, AtEightBitsTheRunIsTheFloatModelNearly) {
   EXPECT_LT(mean_kl(test::all_logits(original, ids), test::all_logits(*quantized, ids)), 0.02);
 }
 
+TEST_P(FamilyRun, WhatIsNotQuantizedIsTheRotatedFloatModelBitForBit) {
+  const auto path = model_path();
+  Recipe recipe = test::small_recipe(place.path() / "text.txt");
+  recipe.calibration_context = 64;
+  recipe.method = "rtn";
+  recipe.rank = {false, 0};
+  recipe.layers = "*.layers.0.*";
+  solve(path, recipe);
+  const auto run = open_model(folder);
+  const auto weights = weights_of(run);
+  auto original = load_weights(*run.model);
+  rotate_weights(original, recipe.rotation);
+  EXPECT_EQ(weights.embedding, original.embedding);
+  EXPECT_EQ(weights.positions, original.positions);
+  EXPECT_EQ(weights.head, original.head);
+  EXPECT_EQ(weights.head_bias, original.head_bias);
+  EXPECT_EQ(weights.config.norm, NormKind::rms);
+  std::size_t quantized = 0;
+  for (std::size_t b = 0; b < weights.blocks.size(); ++b) {
+    const auto &is = weights.blocks[b], &was = original.blocks[b];
+    EXPECT_EQ(is.query_norm, was.query_norm);
+    EXPECT_EQ(is.window, was.window);
+    ASSERT_EQ(is.linears.size(), was.linears.size());
+    for (std::size_t l = 0; l < is.linears.size(); ++l) {
+      SCOPED_TRACE(is.linears[l].info.name);
+      EXPECT_EQ(is.linears[l].info.name, was.linears[l].info.name);
+      EXPECT_EQ(is.linears[l].bias, was.linears[l].bias) << "also beside codes";
+      quantized += bool(is.linears[l].quantized);
+      if (!is.linears[l].quantized) {
+        EXPECT_EQ(is.linears[l].weight, was.linears[l].weight);
+      }
+    }
+  }
+  EXPECT_GT(quantized, 0u);
+  EXPECT_LT(quantized, run.model->layers().size() / 2 + 1);
+}
+
 TEST(ExpertRuns, FewTokensAreReported) {
   test::TemporaryFolder place;
   Recipe recipe = test::small_recipe(place.path() / "text.txt");
