@@ -1,5 +1,8 @@
 #include "calibration/expert_moments.h"
 
+#include <cmath>
+#include <numbers>
+
 namespace lrc {
 namespace {
 
@@ -16,6 +19,10 @@ SecondMoments white_inputs(std::size_t width, std::size_t tokens, double energy)
   moments.tokens = tokens;
   moments.s_y = moments.s_ey = moments.s_e = MatrixD(width, width);
   for (std::size_t i = 0; i < width; ++i) moments.s_y(i, i) = energy * double(tokens);
+  const double mean_magnitude = std::sqrt(2 * energy / std::numbers::pi);  // of normal numbers
+  moments.channels.sum_of_magnitudes.assign(width, mean_magnitude * double(tokens));
+  moments.channels.largest.assign(width, mean_magnitude);
+  moments.channels.largest_batch_mean.assign(width, mean_magnitude);
   return moments;
 }
 
@@ -46,6 +53,7 @@ ExpertSupport support_expert(SecondMoments& moments, std::size_t width, const Se
     filling = *all;
     const double factor = double(lacking) / double(all->tokens);
     for (MatrixD* matrix : {&filling.s_y, &filling.s_ey, &filling.s_e}) scale(*matrix, factor);
+    for (double& sum : filling.channels.sum_of_magnitudes) sum *= factor;
     filling.tokens = lacking;
   } else {
     const double energy = moments.tokens > 0 ? mean_square(moments) : 1.0;

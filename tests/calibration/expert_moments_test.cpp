@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "support/tiny_model.h"
 
 namespace lrc::test {
@@ -51,6 +53,11 @@ TEST(ExpertMoments, TooFewAreFilledUpWithTheTokensOfTheBlock) {
     EXPECT_NEAR(moments.s_ey.data()[i], before.s_ey.data()[i] + all.s_ey.data()[i] * 7 / 140, 1e-9);
     EXPECT_NEAR(moments.s_e.data()[i], before.s_e.data()[i] + all.s_e.data()[i] * 7 / 140, 1e-9);
   }
+  for (std::size_t i = 0; i < width; ++i) {
+    EXPECT_NEAR(moments.channels.sum_of_magnitudes[i], before.channels.sum_of_magnitudes[i] + all.channels.sum_of_magnitudes[i] * 7 / 140,
+                1e-9);
+    EXPECT_EQ(moments.channels.largest[i], std::max(before.channels.largest[i], all.channels.largest[i]));
+  }
 }
 
 TEST(ExpertMoments, OrWithWhiteInputsOfTheSameEnergy) {
@@ -73,6 +80,7 @@ TEST(ExpertMoments, AnExpertThatSawNothingIsSolvedFromTheRest) {
   EXPECT_EQ(white.s_y(2, 2), double(width));
   EXPECT_EQ(white.s_y(2, 3), 0.0);
   EXPECT_EQ(white.s_ey.rows(), width);
+  EXPECT_EQ(white.channels.largest.size(), width) << "methods that scale by channels find something";
 }
 
 }  // namespace
