@@ -70,6 +70,14 @@ struct SweepOptions {
 /// Several recipes in one go, evaluated and set beside each other.
 void sweep(const Context& context, const SweepOptions& options);
 
+struct SensitivityOptions {
+  std::string model, out;
+  RecipeOptions recipe;
+  bool exact = false;
+  std::size_t exact_tokens = 512;
+};
+void sensitivity_command(const Context& context, const SensitivityOptions& options);
+
 struct SpectrumOptions {
   std::string model, layer = "*", of = "whitened-error", svg, csv;
 };

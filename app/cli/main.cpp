@@ -153,6 +153,15 @@ int run(int argc, char** argv) {
   add_recipe_options(*c, q.recipe);
   c->callback([&] { action = [&] { forecast_command(context, q); }; });
 
+  SensitivityOptions se;
+  c = app.add_subcommand("sensitivity", "What quantizing each layer costs: weights, activations, both; --exact: the KL it adds alone");
+  c->add_option("MODEL", se.model)->required();
+  c->add_flag("--exact", se.exact, "Also the KL of the model with this layer alone quantized");
+  c->add_option("--exact-tokens", se.exact_tokens, "Read for it, behind the calibration text");
+  c->add_option("--out", se.out, "The result as a JSON file");
+  add_recipe_options(*c, se.recipe);
+  c->callback([&] { action = [&] { sensitivity_command(context, se); }; });
+
   SpectrumOptions sp;
   c = app.add_subcommand("spectrum", "Spectra, and the error by rank");
   c->add_option("MODEL", sp.model, "A model, a run or the folder of lrc measure")->required();

@@ -305,6 +305,20 @@ TEST(Cli, SweepSetsRecipesBesideEachOtherAndContinues) {
   EXPECT_NE(twice.err.find("GPTQ W4A4"), std::string::npos) << twice.err;
 }
 
+TEST(Cli, SensitivityOfEveryLayer) {
+  const TemporaryFolder folder;
+  std::vector<std::string> arguments = {
+      "sensitivity", model,      "--calibration", corpus(folder), "--calibration-tokens", "1024", "--calibration-context",
+      "128",         "--layers", "*.1.*",         "--exact",      "--exact-tokens",       "32",   "--progress",
+      "none"};
+  const Json result = json_of(arguments);
+  ASSERT_EQ(result["layers"].size(), 7u);
+  for (const Json& layer : result["layers"])
+    for (const char* key : {"weights_only", "activations_only", "both", "kl"})
+      EXPECT_GT(layer[key].get<double>(), 0) << layer["name"] << key;
+  EXPECT_EQ(lrc({"sensitivity", "/no/such/model.gguf"}).exit_code, 1);
+}
+
 TEST(Cli, ExportForLlamaCppIsVerified) {
   const TemporaryFolder folder;
   const std::string text = corpus(folder), run = (folder.path() / "run").string(), out = (folder.path() / "out").string();
