@@ -162,6 +162,21 @@ int run(int argc, char** argv) {
   add_recipe_options(*c, se.recipe);
   c->callback([&] { action = [&] { sensitivity_command(context, se); }; });
 
+  AllocateOptions al;
+  c = app.add_subcommand("allocate", "Bits and rank of every layer for a given size; --set and the like are kept as constraints");
+  c->add_option("MODEL", al.model)->required();
+  c->add_option("--bits-per-weight", al.bits_per_weight, "Of the quantized layers, scales and factors included");
+  c->add_option("--out", al.out, "The recipe, for lrc quantize --recipe");
+  c->add_option("--report", al.report, "Prediction and reasons as a JSON file");
+  c->add_option("--achieved", al.achieved, "A run of that recipe: its losses beside those of --report");
+  c->add_option("--bits", al.bits, "Weight bits to choose from");
+  c->add_option("--most-rank", al.most_rank, "Largest rank, per cent of min(in, out)");
+  c->add_option("--rank-step", al.rank_step, "Ranks are multiples of this");
+  c->add_option("--exact-tokens", al.exact_tokens, "Read to weigh each layer by the KL that it adds alone");
+  c->add_flag("--relative", al.relative, "Every layer's relative error counts the same: no KL is measured");
+  add_recipe_options(*c, al.recipe);
+  c->callback([&] { action = [&] { allocate_command(context, al); }; });
+
   SpectrumOptions sp;
   c = app.add_subcommand("spectrum", "Spectra, and the error by rank");
   c->add_option("MODEL", sp.model, "A model, a run or the folder of lrc measure")->required();

@@ -1,0 +1,71 @@
+#pragma once
+// `lrc allocate`: bits and rank of every layer for a given size, from predicted losses.
+#include <filesystem>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/progress.h"
+#include "run/manifest.h"
+
+namespace lrc {
+
+struct AllocationRequest {
+  Recipe recipe;  ///< its overrides are constraints: a layer whose bits or rank a rule sets keeps them
+  double bits_per_weight = 5;
+  std::vector<int> weight_bits = {3, 4, 5, 6};
+  double most_rank_per_cent = 30;  ///< of min(out, in)
+  std::size_t rank_step = 8;       ///< ranks are multiples of it
+  double anchor_per_cent = 10;     ///< layers are solved at rank 0 and at this one; other ranks follow the curves of both
+  bool exact = true;               ///< weigh layers by the KL that each alone adds; otherwise every relative loss counts the same
+  std::size_t exact_tokens = 512;
+  std::string device = "cpu";  ///< of the exact part
+};
+
+/// What is chosen for one layer, and why.
+struct LayerAllocation {
+  std::string name;
+  int weight_bits = 4;
+  std::size_t rank = 0, parameters = 0;
+  double bits_per_weight = 0;
+  double predicted_loss = 0;  ///< relative, as LayerRecord::loss
+  double weight = 1;          ///< what a relative loss of 1 costs: nats of KL, or 1
+  bool bits_fixed = false, rank_fixed = false;
+  std::string reason;  ///< one sentence
+};
+
+struct AllocationReport {
+  std::vector<LayerAllocation> layers;
+  bool exact_weights = false;  ///< costs are KL
+  double budget_bits_per_weight = 0, bits_per_weight = 0;
+  double predicted_cost = 0;  ///< Σ weight · loss
+  double bound = 0;           ///< of it, over all allocations within the budget
+  bool optimal = true;        ///< no coarser unit than the sizes' own was used
+  /// The same budget spent alike on every layer: its best bits, and rank in per cent.
+  int uniform_bits = 0;
+  double uniform_rank_per_cent = 0, uniform_bits_per_weight = 0, uniform_cost = 0;
+  bool uniform_fits = false;
+  Recipe recipe;  ///< the choice as rules behind the request's own
+};
+
+/// Walks the calibration text once and solves every layer at each of the bits. Throws Error.
+AllocationReport allocate_bits(const Model& model, const AllocationRequest& request, Progress& progress, std::stop_token stop);
+Json to_json(const AllocationReport& report);
+
+/// Prediction beside achievement, for the layers that both have.
+struct AchievedAllocation {
+  struct Layer {
+    std::string name;
+    double predicted = 0, achieved = 0;
+    std::optional<double> held_out;
+  };
+  std::vector<Layer> layers;
+  double mean_predicted = 0, mean_achieved = 0;
+  double rank_correlation = 0;  ///< Spearman's
+};
+/// From the JSON of to_json(AllocationReport). Throws Error(bad_file) naming `origin`, Error(bad_input) when the run's layers do
+/// not have the predicted bits and ranks.
+AchievedAllocation compare_with_run(const Json& report, const std::string& origin, const Manifest& run);
+
+}  // namespace lrc
