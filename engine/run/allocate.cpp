@@ -1,11 +1,10 @@
 #include "run/allocate.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
+#include <limits>
 #include <map>
 #include <mutex>
-#include <set>
 
 #include "base/error.h"
 #include "correction/allocation.h"
@@ -18,24 +17,29 @@
 namespace lrc {
 namespace {
 
-/// The loss of one layer at one number of bits, by rank: exact at the two solved ranks, in between the better of what refitting
-/// the branch to either one's codes gives. The curves are of the regularized loss and are scaled to pass through the losses.
+/// The loss of one layer at one number of bits, by rank: what was solved at the anchors; elsewhere the better of what refitting
+/// the branch to either anchor's codes gives. Those curves are of the regularized loss, of which the loss itself is a share
+/// that changes little with the rank: it is interpolated between the anchors.
 struct PredictedLoss {
-  double norm = 0;
   struct Anchor {
     std::size_t rank = 0;
     double loss = 0, regularized = 0;
     std::vector<double> by_rank;  // regularized, from rank 0
+    double share() const { return regularized > 0 ? loss / regularized : 0; }
   };
-  std::vector<Anchor> anchors;
+  double norm = 0;
+  std::vector<Anchor> anchors;  // by rank; one or two
 
   double at(std::size_t rank) const {
-    double best = std::numeric_limits<double>::infinity();
+    if (!(norm > 0)) return 0;
+    double regularized = std::numeric_limits<double>::infinity();
     for (const Anchor& anchor : anchors) {
-      const double scale = anchor.regularized > 0 ? anchor.loss / anchor.regularized : 0;
-      best = std::min(best, scale * anchor.by_rank[std::min(rank, anchor.by_rank.size() - 1)]);
+      if (anchor.rank == rank) return anchor.loss / norm;
+      regularized = std::min(regularized, anchor.by_rank[std::min(rank, anchor.by_rank.size() - 1)]);
     }
-    return norm > 0 ? best / norm : 0;
+    const Anchor &low = anchors.front(), &high = anchors.back();
+    const double place = high.rank > low.rank ? double(std::min(rank, high.rank) - low.rank) / double(high.rank - low.rank) : 0;
+    return regularized * (low.share() + place * (high.share() - low.share())) / norm;
   }
 };
 
@@ -123,10 +127,11 @@ class Predictions {
       stream.load();
       const auto tasks = tasks_of(block);
       if (tasks.empty()) {
-        stream.skip(stop_);
+        stream.advance({}, stop_);
         continue;
       }
-      auto moments = stream.advance(site_schemes(tasks), stop_);
+      const auto schemes = site_schemes(tasks);
+      auto moments = std::move(stream.advance({&schemes, 1}, stop_).front());
       std::map<std::size_t, LayerSolution> plain;  // by layer, at rank 0 and the middle bits: what the weight is measured with
       solve_block(stream.block(), std::move(moments), tasks, stop_, [&](const LayerTask& task, LayerSolution solution, double) {
         const std::lock_guard lock(mutex_);
@@ -171,6 +176,7 @@ class Predictions {
     predicted.norm = solution.losses.norm_wx;
     predicted.anchors.push_back(
         {task.scheme.rank, solution.losses.loss, solution.losses.loss_regularized, std::move(solution.curves.same_codes_by_rank)});
+    std::ranges::sort(predicted.anchors, {}, &PredictedLoss::Anchor::rank);
     if (task.scheme.rank == 0 && task.scheme.weight.bits == middle_bits(*found)) plain[l] = std::move(solution);
   }
 
@@ -344,7 +350,7 @@ Json to_json(const AllocationReport& report) {
   Json layers = Json::array();
   for (const auto& layer : report.layers)
     layers.push_back({{"name", layer.name},
-                      {"weight_bits", layer.weight_bits},
+                      {"weight_bits", unsigned(layer.weight_bits)},
                       {"rank", layer.rank},
                       {"bits_per_weight", layer.bits_per_weight},
                       {"predicted_loss", layer.predicted_loss},
