@@ -130,7 +130,7 @@ class Predictions {
         stream.advance({}, stop_);
         continue;
       }
-      const auto schemes = site_schemes(tasks);
+      const auto schemes = site_schemes(tasks, site_count(model_.config()));
       auto moments = std::move(stream.advance({&schemes, 1}, stop_).front());
       std::map<std::size_t, LayerSolution> plain;  // by layer, at rank 0 and the middle bits: what the weight is measured with
       solve_block(stream.block(), std::move(moments), tasks, stop_, [&](const LayerTask& task, LayerSolution solution, double) {

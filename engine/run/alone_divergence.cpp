@@ -39,7 +39,7 @@ double AloneDivergence::of(const LayerInfo& layer, std::shared_ptr<const Quantiz
   one.final_norm.assign(weights_.config.hidden_size, 1.0f);
   one.down_hadamard = weights_.down_hadamard;
   one.blocks.push_back(weights_.blocks[layer.block]);
-  LinearWeights& linear = one.blocks.front().linear(layer.role);
+  LinearWeights& linear = one.blocks.front().linear(layer.role, layer.expert);
   linear.weight = {};
   linear.quantized = std::move(weight);
   linear.activation = activation;

@@ -79,7 +79,7 @@ std::vector<LayerSensitivity> sensitivity(const Model& model, const SensitivityR
       stream.advance({}, stop);
       continue;
     }
-    const auto schemes = site_schemes(tasks[block]);
+    const auto schemes = site_schemes(tasks[block], site_count(model.config()));
     auto moments = std::move(stream.advance({&schemes, 1}, stop).front());
     std::mutex mutex;
     std::map<const LayerInfo*, LayerSolution> solutions;

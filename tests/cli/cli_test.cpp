@@ -319,6 +319,45 @@ TEST(Cli, SensitivityOfEveryLayer) {
   EXPECT_EQ(lrc({"sensitivity", "/no/such/model.gguf"}).exit_code, 1);
 }
 
+TEST(Cli, AllocateWritesARecipeThatQuantizeTakes) {
+  const TemporaryFolder folder;
+  const std::string text = corpus(folder), recipe = (folder.path() / "recipe.json").string();
+  const std::string report = (folder.path() / "report.json").string(), run = (folder.path() / "run").string();
+  const Json allocation = json_of({"allocate",
+                                   model,
+                                   "--bits-per-weight",
+                                   "5",
+                                   "--bits",
+                                   "3,4,5",
+                                   "--layers",
+                                   "*.1.*",
+                                   "--rank-step",
+                                   "2",
+                                   "--exact-tokens",
+                                   "32",
+                                   "--out",
+                                   recipe,
+                                   "--report",
+                                   report,
+                                   "--calibration",
+                                   text,
+                                   "--calibration-tokens",
+                                   "1024",
+                                   "--calibration-context",
+                                   "128",
+                                   "--progress",
+                                   "none"});
+  EXPECT_EQ(allocation["layers"].size(), 7u);
+  EXPECT_LE(allocation["bits_per_weight"].get<double>(), 5.0);
+  const Json manifest = json_of({"quantize", model, "--recipe", recipe, "--out", run, "--progress", "none"});
+  EXPECT_NEAR(manifest["bits_per_weight"].get<double>(), allocation["bits_per_weight"].get<double>(), 1e-9);
+  const Json achieved = json_of({"allocate", model, "--report", report, "--achieved", run});
+  EXPECT_EQ(achieved["layers"].size(), 7u);
+  EXPECT_TRUE(achieved.contains("rank_correlation"));
+  EXPECT_EQ(lrc({"allocate", model}).exit_code, 1) << "a size is needed";
+  EXPECT_EQ(lrc({"allocate", model, "--achieved", run}).exit_code, 1);
+}
+
 TEST(Cli, ExportForLlamaCppIsVerified) {
   const TemporaryFolder folder;
   const std::string text = corpus(folder), run = (folder.path() / "run").string(), out = (folder.path() / "out").string();
