@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "run/recipe_fields.h"
+#include "run/recipe_title.h"
 
 namespace lrc::cli {
 
@@ -89,8 +90,14 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
   if (o.calibration_context) recipe.calibration_context = *o.calibration_context;
   if (o.layers) recipe.layers = *o.layers;
   for (const auto& text : o.set) recipe.overrides.push_back(parse_override(text));
-  if (!(recipe == original))
-    recipe.name = o.recipe.empty() && recipe.method != original.method ? recipe.method : original.name + ", edited";
+  if (!(recipe == original)) {
+    if (o.recipe.empty() && recipe.method != original.method) {
+      recipe.name = recipe.method;
+    } else {
+      recipe.name = original.name;
+      for (const std::string& words : differences(original, recipe)) recipe.name += ", " + words;
+    }
+  }
   return recipe;
 }
 
