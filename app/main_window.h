@@ -50,6 +50,8 @@ class MainWindow : public QMainWindow {
   void show_perspective();
   void build_layout(Perspective perspective);
   void keep_layout();
+  void load_layouts();
+  void save_layouts();
   void reset_layout();
   void lock_layout(bool locked);
   void fill_slots();
@@ -57,10 +59,12 @@ class MainWindow : public QMainWindow {
   void update_actions();
   void update_title();
   void show_next_banner();
-  void show_open_failure(const QString& path, const QString& sentence);
+  void show_open_failure(const QString& path);
+  void end_open_failure();
   void next_panel(int step);
   void show_shortcuts();
   void show_about();
+  void show_glossary(const QString& term);
   void set_font_scale(int per_cent);
   void set_theme(const QString& theme);
   bool may_discard();
@@ -74,6 +78,7 @@ class MainWindow : public QMainWindow {
   std::map<Perspective, QByteArray> layouts_;
   std::map<Perspective, std::vector<std::pair<QDockWidget*, QSize>>> dock_sizes_;  // of this session, to the pixel
   std::optional<Perspective> shown_;
+  bool reporting_ = false;  ///< the page on what could not be opened stands over everything else
   SegmentSwitch* perspectives_ = nullptr;
   QComboBox *slot_a_ = nullptr, *slot_b_ = nullptr;
   QToolBar* toolbar_ = nullptr;

@@ -1,16 +1,12 @@
 // Menus and actions of the main window: every action has an object name and is found by the palette.
 #include <QApplication>
 #include <QClipboard>
-#include <QDialog>
-#include <QDialogButtonBox>
 #include <QDockWidget>
 #include <QFileDialog>
 #include <QLineEdit>
 #include <QMenuBar>
 #include <QMessageBox>
 #include <QSettings>
-#include <QTableWidget>
-#include <QVBoxLayout>
 #include <algorithm>
 
 #include "base/files.h"
@@ -109,6 +105,17 @@ void MainWindow::make_menus() {
                          without_own_settings(workspace_.draft(), *workspace_.model(), chosen));
   });
 
+  const auto ask_panel = [this](const char* door) {
+    workspace_.setPerspective(Perspective::explore);
+    if (auto* action = findChild<QAction*>(door)) action->trigger();
+  };
+  layers->addSeparator();
+  add_action(layers, "copySettingsAction", tr("&Copy the layer’s settings"), QKeySequence("Ctrl+Shift+C"),
+             [=] { ask_panel("copySettingsAsked"); });
+  add_action(layers, "pasteSettingsAction", tr("&Paste settings to…"), QKeySequence("Ctrl+Shift+V"),
+             [=] { ask_panel("pasteSettingsAsked"); });
+  add_action(layers, "noteAction", tr("&Note on the layer…"), {}, [=] { ask_panel("noteAsked"); });
+
   QMenu* recipe = menuBar()->addMenu(tr("Re&cipe"));
   add_action(recipe, "importRecipeAction", tr("&Import…"), {}, [this] {
     const QString path = QFileDialog::getOpenFileName(this, tr("Import a recipe"), {}, tr("Recipes (*.json)"));
@@ -181,7 +188,9 @@ void MainWindow::make_menus() {
              [this] { setWindowState(windowState() ^ Qt::WindowFullScreen); });
 
   QMenu* help = menuBar()->addMenu(tr("&Help"));
-  add_action(help, "shortcutsAction", tr("&Shortcuts"), QKeySequence("Ctrl+/"), [this] { show_shortcuts(); });
+  QAction* sheet = add_action(help, "shortcutsAction", tr("&Shortcuts"), QKeySequence("F1"), [this] { show_shortcuts(); });
+  sheet->setShortcuts({QKeySequence("F1"), QKeySequence("Ctrl+/")});
+  add_action(help, "glossaryAction", tr("&Terms"), {}, [this] { show_glossary({}); });
   add_action(help, "aboutAction", tr("&About"), {}, [this] { show_about(); });
 
   const auto icons = std::initializer_list<std::pair<const char*, const char*>>{
@@ -196,7 +205,9 @@ void MainWindow::update_actions() {
        {"saveSessionAction", "saveSessionAsAction", "filterAction", "copyCommandAction", "copyRecipeAction", "exportRecipeAction",
         "importRecipeAction", "exploreAction", "runPerspectiveAction", "chatAction", "exportAction", "resetLayoutAction"})
     enable(name, has_model);
-  for (const char* name : {"selectRoleAction", "selectBlockAction", "resetLayersAction"}) enable(name, has_model && selected);
+  for (const char* name :
+       {"selectRoleAction", "selectBlockAction", "resetLayersAction", "copySettingsAction", "pasteSettingsAction", "noteAction"})
+    enable(name, has_model && selected);
   enable("backAction", workspace_.canGoBack());
   enable("forwardAction", workspace_.canGoForward());
   const bool can_run = has_model && !workspace_.draftProblem();
@@ -257,75 +268,6 @@ bool MainWindow::may_discard() {
                                             QMessageBox::Save | QMessageBox::Discard | QMessageBox::Cancel);
   if (answer == QMessageBox::Save) return save_session(false);
   return answer == QMessageBox::Discard;
-}
-
-void MainWindow::show_shortcuts() {
-  auto* sheet = new QDialog(this);
-  sheet->setObjectName("shortcutSheet");
-  sheet->setAttribute(Qt::WA_DeleteOnClose);
-  sheet->setWindowTitle(tr("Shortcuts"));
-  auto* column = new QVBoxLayout(sheet);
-  auto* search = new QLineEdit(sheet);
-  search->setPlaceholderText(tr("Search"));
-  search->setAccessibleName(tr("Search shortcuts"));
-  column->addWidget(search);
-  std::vector<std::pair<QString, QString>> rows;
-  for (QAction* action : findChildren<QAction*>())
-    if (!action->shortcut().isEmpty() && !action->objectName().isEmpty())
-      rows.emplace_back(action->text().remove('&').remove("…"), action->shortcut().toString(QKeySequence::NativeText));
-  const std::vector<std::pair<QString, QString>> table_keys = {{tr("Layers: rank of the selection"), "R"},
-                                                               {tr("Layers: bits of the selection"), "B"},
-                                                               {tr("Layers: reset to inherited"), "Backspace"},
-                                                               {tr("Layers: previous, next block"), "[  ]"},
-                                                               {tr("Layers: previous, next role"), "{  }"},
-                                                               {tr("Layers: measure of the map"), "1…6"},
-                                                               {tr("Layers: copy rows"), "Ctrl+C"}};
-  rows.insert(rows.end(), table_keys.begin(), table_keys.end());
-  std::sort(rows.begin(), rows.end());
-  auto* table = new QTableWidget(int(rows.size()), 2, sheet);
-  table->setHorizontalHeaderLabels({tr("Command"), tr("Keys")});
-  table->verticalHeader()->hide();
-  table->setShowGrid(false);
-  table->setEditTriggers(QAbstractItemView::NoEditTriggers);
-  table->setSelectionBehavior(QAbstractItemView::SelectRows);
-  table->horizontalHeader()->setSectionResizeMode(0, QHeaderView::Stretch);
-  table->horizontalHeader()->setSectionResizeMode(1, QHeaderView::ResizeToContents);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    table->setItem(int(i), 0, new QTableWidgetItem(rows[i].first));
-    table->setItem(int(i), 1, new QTableWidgetItem(rows[i].second));
-  }
-  column->addWidget(table);
-  connect(search, &QLineEdit::textChanged, table, [table](const QString& text) {
-    for (int i = 0; i < table->rowCount(); ++i)
-      table->setRowHidden(i, !table->item(i, 0)->text().contains(text, Qt::CaseInsensitive) &&
-                                 !table->item(i, 1)->text().contains(text, Qt::CaseInsensitive));
-  });
-  sheet->resize(460, 560);
-  sheet->show();
-}
-
-void MainWindow::show_about() {
-  auto* about = new QDialog(this);
-  about->setObjectName("aboutWindow");
-  about->setAttribute(Qt::WA_DeleteOnClose);
-  about->setWindowTitle(tr("About LRC Workbench"));
-  auto* column = new QVBoxLayout(about);
-  auto* text =
-      new QLabel(tr("<b>LRC Workbench %1</b><br>Post-training quantization with low-rank correction.<br><br>"
-                    "GPL-3.0-or-later. Built with Qt %2 (LGPL-3.0), QCustomPlot (GPL-3.0), Eigen (MPL-2.0), OpenBLAS (BSD-3-Clause), "
-                    "LAPACK (BSD-3-Clause), nlohmann JSON (MIT).<br>Calibration and test texts: WikiText-2 (CC BY-SA). Sample models: "
-                    "stories260K (MIT), "
-                    "SmolLM2-135M-Instruct (Apache-2.0).")
-                     .arg(QApplication::applicationVersion(), qVersion()),
-                 about);
-  text->setWordWrap(true);
-  text->setMinimumWidth(420);
-  text->setTextInteractionFlags(Qt::TextSelectableByMouse);
-  column->addWidget(text);
-  auto* buttons = new QDialogButtonBox(QDialogButtonBox::Close, about);
-  connect(buttons, &QDialogButtonBox::rejected, about, &QDialog::close);
-  column->addWidget(buttons);
-  about->show();
 }
 
 }  // namespace lrc::app

@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "models/draft_edits.h"
+#include "models/notebook.h"
+#include "run/recipe_title.h"
 #include "workspace_parts.h"
 
 namespace lrc::app {
@@ -109,6 +111,9 @@ void Workspace::takeModel(std::shared_ptr<const Model> model, const QString& ope
   Recipe recipe;
   try {
     recipe = load_recipe(recipe.name);
+    // As they can run here: what a width rules out is no difference.
+    parts.presets = shipped_recipes();
+    for (Recipe& preset : parts.presets) preset = fitted_to(preset, *model_);
   } catch (const Error& error) {
     log(LogLevel::warning, QString::fromUtf8(error.what()));
   }
@@ -117,7 +122,8 @@ void Workspace::takeModel(std::shared_ptr<const Model> model, const QString& ope
   draft_ = recipe;
   parts.schemes_known = parts.inherited_known = false;
   parts.problem.reset();
-  parts.saved_text = to_text(draft_);
+  Notebook::of(*this).clear();
+  parts.saved_text = session_content(*this);
 
   noteRecentFile(opened_as);
   if (const auto problem = model_->tokenizer_problem()) log(LogLevel::warning, QString::fromStdString(*problem));
@@ -212,8 +218,11 @@ void Workspace::goForward() {
 // ---- Draft -------------------------------------------------------------------------------------------------------------
 
 void Workspace::editDraft(const QString& undo_name, const Recipe& recipe, int merge_id) {
-  if (recipe == draft_) return;
-  undo_.push(new DraftEdit(*this, undo_name, draft_, recipe, merge_id));
+  // The recipe's name says what differs from the preset that it comes from.
+  Recipe named = recipe;
+  if (recipe.name == draft_.name) named.name = title_of(recipe, parts_->presets, model_.get());
+  if (named == draft_) return;
+  undo_.push(new DraftEdit(*this, undo_name, draft_, named, merge_id));
 }
 
 void Workspace::applyDraft(const Recipe& recipe) {
@@ -227,6 +236,8 @@ void Workspace::applyDraft(const Recipe& recipe) {
   if (measured_otherwise) dropOriginalSpectra();
   emit draftChanged();
 }
+
+const std::vector<Recipe>& Workspace::presets() const { return parts_->presets; }
 
 std::optional<QString> Workspace::draftProblem() const {
   if (!model_) return tr("No model is open.");
@@ -409,7 +420,7 @@ std::optional<OpenedModel> Workspace::opened(Slot slot) const {
     return result;
   }
   const RunEntry* run = findRun(*slot.run);
-  if (!run || run->state != RunEntry::State::done) return std::nullopt;
+  if (!run || !run->usable()) return std::nullopt;
   result.run = run->manifest;
   result.path = run->folder;
   result.title = run->manifest.recipe.name;

@@ -26,8 +26,11 @@ struct RunEntry {
   std::filesystem::path folder;
   Manifest manifest;  ///< as far as it has come
   enum class State { queued, running, paused, stopped, failed, done } state = State::queued;
-  ProgressUpdate progress;  ///< while running
+  ProgressUpdate progress;             ///< while running: the latest report
+  std::vector<ProgressUpdate> stages;  ///< while running: the latest report of each stage; stages take turns, block by block
   QString failure;
+  /// Solved to the end, so that it can stand in a slot, be talked to and exported; it may still (or again) be evaluated.
+  bool usable() const { return manifest.state == RunState::done; }
 };
 
 /// What slot A or B holds: the original (run absent) or a run by number.
@@ -67,6 +70,8 @@ class Workspace : public QObject {
   void editDraft(const QString& undo_name, const Recipe& recipe, int merge_id = -1);  ///< merge_id ≥ 0: joins consecutive edits (a drag)
   QUndoStack& undoStack() { return undo_; }
   std::optional<QString> draftProblem() const;
+  /// The shipped recipes, as far as the open model can carry them out.
+  const std::vector<Recipe>& presets() const;
   /// What differs from the run in slot B (or the newest run), one line each; empty when nothing or no run.
   QStringList pendingChanges() const;
   void revertDraft();
@@ -80,6 +85,8 @@ class Workspace : public QObject {
   void resumeRun(int number);
   void deleteRun(int number);  ///< to the trash
   const RunEntry* runningRun() const;
+  /// Told of each solved layer on the thread that solved it, which waits meanwhile: tests hold a run there.
+  void setLayerObserver(LayerCallback observer);
   QString commandOf(const RunEntry& run) const;
   QString commandOfDraft() const;
 
@@ -139,6 +146,7 @@ class Workspace : public QObject {
   void modelOpened();
   void modelClosed();
   void openFailed(const QString& path, const QString& sentence);
+  void openFailureDismissed();  ///< the person has read it
   void selectionChanged();
   void draftChanged();
   void runsChanged();            ///< list or states
@@ -163,6 +171,7 @@ class Workspace : public QObject {
   void takeRuns(std::vector<RunEntry> runs);
   void submitRun(int number);
   void finishRun(int number, const QString& failure, bool stopped);
+  void takeAsCandidate(int number);  ///< into slot B, unless a newer run stands there
   RunEntry* entry(int number);
   void remember();
   void restoreStep();

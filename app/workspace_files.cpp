@@ -1,10 +1,9 @@
-// What comes from and goes to files: dropped things, recent files, sessions.
-#include <QDir>
+// What is dropped on the window, and the recent files.
 #include <QFile>
 #include <QFileInfo>
 #include <QSettings>
-#include <QStandardPaths>
 #include <QStringDecoder>
+#include <algorithm>
 
 #include "base/files.h"
 #include "formats/checkpoint.h"
@@ -16,13 +15,12 @@ namespace lrc::app {
 
 namespace {
 
-constexpr int session_format = 1;
-
-enum class DropKind { model, run, recipe, session, text, unusable };
+enum class DropKind { model, run, recipe, session, text, broken_model, unusable };
 struct Drop {
   DropKind kind = DropKind::unusable;
   QString line;
-  QString open;  ///< what to open: for a shard, its folder
+  QString open;                   ///< what to open: for a shard, its folder
+  std::string model_sha256 = {};  ///< of a run's model
 };
 
 Drop model_drop(const QString& path, const QString& what) {
@@ -39,7 +37,7 @@ Drop model_drop(const QString& path, const QString& what) {
     if (blocks != config.end() && blocks->is_number_integer()) line += QObject::tr(", %1 blocks").arg(blocks->get<std::int64_t>());
     return {DropKind::model, line + ", " + format_megabytes(checkpoint->file_bytes()), path};
   } catch (const Error& error) {
-    return {DropKind::unusable, QString::fromUtf8(error.what()), path};
+    return {DropKind::broken_model, QString::fromUtf8(error.what()), path};
   }
 }
 
@@ -72,7 +70,7 @@ Drop classify(const QString& path) {
         return {DropKind::run,
                 QObject::tr("Run folder: %1 of %2")
                     .arg(QString::fromStdString(manifest.recipe.name), QString::fromStdString(manifest.model_name)),
-                path};
+                path, manifest.model_sha256};
       } catch (const Error& error) {
         return {DropKind::unusable, QString::fromUtf8(error.what()), path};
       }
@@ -103,8 +101,6 @@ Drop classify(const QString& path) {
       path};
 }
 
-QString sidecar() { return QStandardPaths::writableLocation(QStandardPaths::AppLocalDataLocation) + "/autosave.lrcsession"; }
-
 }  // namespace
 
 // ---- Drops -------------------------------------------------------------------------------------------------------------
@@ -121,11 +117,24 @@ void Workspace::drop(const QString& path) {
     case DropKind::model:
       openModel(drop.open);
       return;
-    case DropKind::run:
-      openModel(drop.open);
+    case DropKind::run: {
+      const std::filesystem::path folder = std::filesystem::weakly_canonical(path.toStdString());
+      auto& elsewhere = parts_->runs_elsewhere;
+      if (std::find(elsewhere.begin(), elsewhere.end(), folder) == elsewhere.end()) elsewhere.push_back(folder);
+      parts_->wanted_run = folder;
+      // Of the model that is open: it joins the list. Of another one: that model is opened.
+      if (model_ && drop.model_sha256 == parts_->model_sha256)
+        scanRuns();
+      else
+        openModel(drop.open);
       return;
+    }
     case DropKind::session:
       openSession(path);
+      return;
+    case DropKind::broken_model:
+      log(LogLevel::error, drop.line);
+      emit openFailed(drop.open, drop.line);
       return;
     case DropKind::unusable:
       banner(drop.line);
@@ -171,137 +180,6 @@ void Workspace::forgetRecentFile(const QString& path) {
   recent.removeAll(path);
   QSettings().setValue("recent", recent);
   emit recentFilesChanged();
-}
-
-// ---- Sessions ----------------------------------------------------------------------------------------------------------
-
-QString Workspace::sessionFile() const { return parts_->session_file; }
-bool Workspace::isModified() const { return model_ && to_text(draft_) != parts_->saved_text; }
-
-namespace {
-
-const char* perspective_name(Perspective perspective) {
-  switch (perspective) {
-    case Perspective::explore:
-      return "explore";
-    case Perspective::run:
-      return "run";
-    case Perspective::chat:
-      return "chat";
-    case Perspective::export_:
-      return "export";
-  }
-  return "explore";
-}
-
-}  // namespace
-
-bool Workspace::saveSession(const QString& file) {
-  if (!model_) return false;
-  Json json;
-  json["session_format"] = session_format;
-  const QDir folder = QFileInfo(file).absoluteDir();
-  const QString model_path = QString::fromStdString(std::filesystem::absolute(model_->checkpoint().path()).string());
-  json["model"] = {{"path", model_path.toStdString()},
-                   {"relative_path", folder.relativeFilePath(model_path).toStdString()},
-                   {"sha256", parts_->model_sha256}};
-  json["draft"] = to_json(draft_);
-  json["a"] = a_.run ? Json(*a_.run) : Json(nullptr);
-  json["b"] = b_.run ? Json(*b_.run) : Json(nullptr);
-  Json selected = Json::array();
-  for (const int layer : selection_) selected.push_back(model_->layers()[std::size_t(layer)].name);
-  json["selection"] = selected;
-  if (current_ >= 0) json["current"] = model_->layers()[std::size_t(current_)].name;
-  json["perspective"] = perspective_name(perspective_);
-  try {
-    write_file_atomically(file.toStdString(), json.dump(2) + "\n");
-  } catch (const Error& error) {
-    banner(QString::fromUtf8(error.what()));
-    return false;
-  }
-  if (file != sidecar()) {
-    parts_->session_file = file;
-    parts_->saved_text = to_text(draft_);
-    noteRecentFile(file);
-    log(LogLevel::info, tr("Session saved as %1").arg(file));
-  }
-  return true;
-}
-
-void Workspace::openSession(const QString& file) {
-  Json json;
-  QString path;
-  try {
-    json = read_json_file(file.toStdString());
-    const auto wrong = [&](const std::string& what) {
-      return Error(ErrorKind::bad_file, file.toStdString() + " is no session: " + what + ".");
-    };
-    if (!json.is_object() || !json.contains("session_format") || !json["session_format"].is_number_integer())
-      throw wrong("session_format is missing");
-    const int format = json["session_format"].get<int>();
-    if (format > session_format)
-      throw Error(ErrorKind::unsupported, file.toStdString() + " was saved by a newer program (session format " + std::to_string(format) +
-                                              "; this one reads " + std::to_string(session_format) + "). Open it with that version.");
-    const auto model = json.find("model");
-    if (model == json.end() || !model->is_object() || !model->contains("path") || !(*model)["path"].is_string())
-      throw wrong("model.path is missing");
-    path = QString::fromStdString((*model)["path"].get<std::string>());
-    if (!QFileInfo::exists(path) && model->contains("relative_path") && (*model)["relative_path"].is_string())
-      path = QFileInfo(file).absoluteDir().absoluteFilePath(QString::fromStdString((*model)["relative_path"].get<std::string>()));
-    if (!QFileInfo::exists(path))
-      throw Error(ErrorKind::not_found, "The session's model " + path.toStdString() + " is not there. Open it from where it lies now.");
-    if (!json.contains("draft")) throw wrong("draft is missing");
-    recipe_from_json(json["draft"], file.toStdString());
-  } catch (const Error& error) {
-    banner(QString::fromUtf8(error.what()));
-    return;
-  }
-  parts_->restore = std::move(json);
-  auto* once = new QObject(this);
-  connect(this, &Workspace::openFailed, once, [once] { once->deleteLater(); });
-  connect(this, &Workspace::modelOpened, once, [this, once, file] {
-    once->deleteLater();
-    if (!parts_->restore) return;
-    const Json& session = *parts_->restore;
-    draft_ = recipe_from_json(session["draft"], file.toStdString());
-    parts_->schemes_known = parts_->inherited_known = false;
-    parts_->problem.reset();
-    parts_->saved_text = to_text(draft_);
-    if (file != sidecar()) {
-      parts_->session_file = file;
-      noteRecentFile(file);
-    }
-    std::vector<int> selected;
-    int current = -1;
-    const auto index_of = [this](const Json& name) {
-      if (!name.is_string()) return -1;
-      const LayerInfo* layer = model_->find_layer(name.get<std::string>());
-      return layer ? int(layer - model_->layers().data()) : -1;
-    };
-    if (const auto names = session.find("selection"); names != session.end() && names->is_array())
-      for (const Json& name : *names)
-        if (const int index = index_of(name); index >= 0) selected.push_back(index);
-    if (const auto name = session.find("current"); name != session.end()) current = index_of(*name);
-    const auto perspective = session.find("perspective");
-    // After the defaults of a fresh model are set.
-    QMetaObject::invokeMethod(
-        this,
-        [this, selected, current,
-         name = perspective != session.end() && perspective->is_string() ? perspective->get<std::string>() : std::string()] {
-          if (!selected.empty()) selectLayers(selected, current);
-          for (const Perspective candidate : {Perspective::explore, Perspective::run, Perspective::chat, Perspective::export_})
-            if (name == perspective_name(candidate)) setPerspective(candidate);
-          emit draftChanged();
-        },
-        Qt::QueuedConnection);
-  });
-  openModel(path);
-}
-
-void Workspace::autosave() {
-  if (!model_ || !isModified()) return;
-  QDir().mkpath(QFileInfo(sidecar()).path());
-  saveSession(sidecar());
 }
 
 }  // namespace lrc::app

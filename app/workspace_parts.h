@@ -10,6 +10,8 @@ namespace lrc::app {
 
 struct Workspace::Parts {
   std::filesystem::path runs_folder;
+  std::vector<std::filesystem::path> runs_elsewhere;  ///< opened or dropped run folders that lie outside of it
+  std::filesystem::path wanted_run;                   ///< stands in slot B once it is listed
 
   // History of looking.
   struct Step {
@@ -22,6 +24,8 @@ struct Workspace::Parts {
   std::vector<Step> history;
   std::size_t position = 0;
   bool navigating = false;
+
+  std::vector<Recipe> presets;  ///< the shipped recipes, as far as this model can carry them out
 
   // What follows from the draft, until the next edit.
   std::optional<std::optional<QString>> problem;
@@ -38,6 +42,7 @@ struct Workspace::Parts {
     bool pausing = false;
   };
   std::map<int, std::shared_ptr<Control>> controls;
+  LayerCallback layer_observer;
   std::string model_sha256;
   std::filesystem::path measurement_folder;
   bool measured = false;
@@ -45,12 +50,18 @@ struct Workspace::Parts {
 
   // Session.
   QString session_file;
+  QString located;              ///< where the person says that a session's model lies now
   std::string saved_text;       ///< of the draft, when the session was saved or the model opened
   std::optional<Json> restore;  ///< a session whose model is being opened
   QTimer autosave;
 
   std::vector<LogLine> log;
 };
+
+/// Where this process keeps what a crash would lose.
+QString recovery_file();
+/// All that saving a session saves but where one looks: equal texts, nothing to save.
+std::string session_content(const Workspace& workspace);
 
 /// Folder names of runs: "0007-lrc-10".
 std::filesystem::path run_folder_name(int number, const std::string& recipe_name);

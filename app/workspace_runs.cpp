@@ -1,166 +1,15 @@
-// The workspace's runs, measuring pass and spectra: what goes to the lanes and what comes back.
+// Runs on their way: queued, reported, paused, finished.
 #include <QFile>
 #include <QSettings>
 #include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <cstdio>
+#include <mutex>
 
 #include "base/files.h"
-#include "base/hash.h"
 #include "workspace.h"
 #include "workspace_parts.h"
 
 namespace lrc::app {
-
-namespace {
-
-/// Everything that the measuring pass depends on, and nothing else: equal keys share one folder.
-std::string measurement_key(const std::string& model_sha256, const Recipe& recipe) {
-  Recipe relevant;
-  relevant.activation = recipe.activation;
-  relevant.weight = recipe.weight;
-  relevant.rotation = recipe.rotation;
-  relevant.calibration = recipe.calibration;
-  relevant.calibration_tokens = recipe.calibration_tokens;
-  relevant.calibration_context = recipe.calibration_context;
-  relevant.damping = recipe.damping;
-  return sha256_of(model_sha256 + "\n" + to_text(relevant)).substr(0, 24);
-}
-
-bool is_finished(const Manifest& manifest) { return manifest.state == RunState::done; }
-
-}  // namespace
-
-std::filesystem::path run_folder_name(int number, const std::string& recipe_name) {
-  std::string slug;
-  for (const char letter : recipe_name) {
-    const auto code = static_cast<unsigned char>(letter);
-    if ((code >= 'a' && code <= 'z') || (code >= '0' && code <= '9'))
-      slug += letter;
-    else if (code >= 'A' && code <= 'Z')
-      slug += char(code - 'A' + 'a');
-    else if (!slug.empty() && slug.back() != '-')
-      slug += '-';
-  }
-  while (!slug.empty() && slug.back() == '-') slug.pop_back();
-  char prefix[16];
-  std::snprintf(prefix, sizeof(prefix), "%04d", number);
-  return std::string(prefix) + (slug.empty() ? "" : "-" + slug.substr(0, 40));
-}
-
-int number_of_run_folder(const std::filesystem::path& folder) {
-  const std::string name = folder.filename().string();
-  int number = 0;
-  std::size_t digits = 0;
-  while (digits < name.size() && digits < 6 && name[digits] >= '0' && name[digits] <= '9') number = number * 10 + (name[digits++] - '0');
-  return digits >= 4 && (digits == name.size() || name[digits] == '-') ? number : 0;
-}
-
-// ---- The list ----------------------------------------------------------------------------------------------------------
-
-void Workspace::scanRuns() {
-  struct Scan {
-    std::string sha256;
-    std::vector<RunEntry> runs;
-    std::vector<std::string> problems;
-  };
-  const auto model = model_;
-  const auto folder = parts_->runs_folder;
-  query_lane_->submit<Scan>(
-      "scan", this,
-      [model, folder](Progress&, std::stop_token stop) {
-        Scan scan;
-        scan.sha256 = model->checkpoint().sha256();
-        std::error_code code;
-        std::vector<std::filesystem::path> folders;
-        for (const auto& item : std::filesystem::directory_iterator(folder, code))
-          if (item.is_directory(code) && number_of_run_folder(item.path()) > 0) folders.push_back(item.path());
-        std::sort(folders.begin(), folders.end());
-        for (const auto& path : folders) {
-          throw_if_stopped(stop);
-          if (!is_run_folder(path)) continue;
-          try {
-            Manifest manifest = read_manifest(path);
-            if (manifest.model_sha256 != scan.sha256) continue;
-            RunEntry run;
-            run.number = number_of_run_folder(path);
-            run.folder = path;
-            run.failure = QString::fromStdString(manifest.failure);
-            run.state = is_finished(manifest)                ? RunEntry::State::done
-                        : manifest.state == RunState::failed ? RunEntry::State::failed
-                        : manifest.state == RunState::paused ? RunEntry::State::paused
-                                                             : RunEntry::State::stopped;
-            run.manifest = std::move(manifest);
-            scan.runs.push_back(std::move(run));
-          } catch (const Error& error) {
-            scan.problems.push_back(error.what());
-          }
-        }
-        return scan;
-      },
-      [this, model](Scan scan) {
-        if (model != model_) return;
-        parts_->model_sha256 = scan.sha256;
-        for (const auto& problem : scan.problems) log(LogLevel::warning, QString::fromStdString(problem));
-        takeRuns(std::move(scan.runs));
-        dropOriginalSpectra();
-        emit measuredChanged();
-      },
-      [this](const Error& error) { log(LogLevel::error, QString::fromUtf8(error.what())); });
-}
-
-void Workspace::takeRuns(std::vector<RunEntry> runs) {
-  // Runs that were started while the folder was read are newer than what was read.
-  for (RunEntry& run : runs)
-    if (!findRun(run.number)) runs_.push_back(std::move(run));
-  std::sort(runs_.begin(), runs_.end(), [](const RunEntry& a, const RunEntry& b) { return a.number < b.number; });
-  emit runsChanged();
-  if (!b_.run) {
-    const auto newest = std::find_if(runs_.rbegin(), runs_.rend(), [](const RunEntry& run) { return run.state == RunEntry::State::done; });
-    if (newest != runs_.rend()) {
-      b_ = {newest->number};
-      restoreStep();
-    }
-  }
-  emit slotsChanged();
-  emit draftChanged();  // what is pending follows from the runs
-  if (parts_->restore) {
-    const Json session = std::move(*parts_->restore);
-    parts_->restore.reset();
-    const auto slot = [&](const char* key) {
-      const auto found = session.find(key);
-      return found != session.end() && found->is_number_integer() ? Slot{found->get<int>()} : Slot{};
-    };
-    setSlotA(slot("a"));
-    setSlotB(slot("b"));
-  }
-  const auto interrupted = std::find_if(runs_.rbegin(), runs_.rend(), [](const RunEntry& run) {
-    return run.state == RunEntry::State::stopped && run.manifest.state == RunState::running;
-  });
-  if (interrupted != runs_.rend()) {
-    const int number = interrupted->number;
-    banner(tr("%1 was interrupted. %2 of %3 layers are saved.")
-               .arg(slotTitle({number}))
-               .arg(interrupted->manifest.layers.size())
-               .arg(interrupted->manifest.layers_total),
-           tr("Resume the run"), [this, number] { resumeRun(number); });
-  }
-}
-
-RunEntry* Workspace::entry(int number) {
-  const auto found = std::find_if(runs_.begin(), runs_.end(), [&](const RunEntry& run) { return run.number == number; });
-  return found == runs_.end() ? nullptr : &*found;
-}
-
-const RunEntry* Workspace::findRun(int number) const { return const_cast<Workspace*>(this)->entry(number); }
-
-const RunEntry* Workspace::runningRun() const {
-  const auto found = std::find_if(runs_.begin(), runs_.end(), [](const RunEntry& run) { return run.state == RunEntry::State::running; });
-  return found == runs_.end() ? nullptr : &*found;
-}
-
-const std::filesystem::path& Workspace::runsFolder() const { return parts_->runs_folder; }
 
 // ---- Carrying out ------------------------------------------------------------------------------------------------------
 
@@ -200,25 +49,33 @@ void Workspace::submitRun(int number) {
   const bool can_read = !model_->tokenizer_problem();
 
   // Runs report through their own channel, not the lane's: the stages after solving have a plan of their own.
-  const auto report = [this, number](const ProgressUpdate& update) {
+  // At most ten reports a second reach the window, whichever of the engine's threads reports; each carries where every stage is.
+  struct Reports {
+    std::mutex mutex;
+    std::vector<ProgressUpdate> stages;
+    std::chrono::steady_clock::time_point last{};
+  };
+  const auto throttled = [this, number, reports = std::make_shared<Reports>()](const ProgressUpdate& update) {
+    const std::lock_guard lock(reports->mutex);
+    const auto same = std::find_if(reports->stages.begin(), reports->stages.end(),
+                                   [&](const ProgressUpdate& other) { return other.stage == update.stage; });
+    if (same == reports->stages.end())
+      reports->stages.push_back(update);
+    else
+      *same = update;
+    const auto now = std::chrono::steady_clock::now();
+    if (now - reports->last < std::chrono::milliseconds(100)) return;
+    reports->last = now;
     QMetaObject::invokeMethod(
         this,
-        [this, number, update] {
-          RunEntry* now = entry(number);
-          if (!now || now->state != RunEntry::State::running) return;
-          now->progress = update;
+        [this, number, update, stages = reports->stages] {
+          RunEntry* entry_now = entry(number);
+          if (!entry_now || entry_now->state != RunEntry::State::running) return;
+          entry_now->progress = update;
+          entry_now->stages = stages;
           emit runProgress(number);
         },
         Qt::QueuedConnection);
-  };
-  // At most ten a second reach the window, whichever of the engine's threads reports.
-  const auto throttled = [report] {
-    return [report, last = std::make_shared<std::atomic<std::int64_t>>(0)](const ProgressUpdate& update) {
-      const std::int64_t now =
-          std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
-      std::int64_t before = last->load();
-      if (now - before >= 100 && last->compare_exchange_strong(before, now)) report(update);
-    };
   };
   struct Outcome {
     Manifest manifest;
@@ -226,7 +83,8 @@ void Workspace::submitRun(int number) {
   };
   run_lane_->submit<Outcome>(
       {}, this,
-      [this, number, request, control, windows, can_read, throttled](Progress&, std::stop_token lane_stop) {
+      [this, number, request, control, windows, can_read, throttled, observer = parts_->layer_observer](Progress&,
+                                                                                                        std::stop_token lane_stop) {
         const std::stop_callback link(lane_stop, [control] { control->stop.request_stop(); });
         const std::stop_token stop = control->stop.get_token();
         throw_if_stopped(stop);
@@ -236,6 +94,7 @@ void Workspace::submitRun(int number) {
               if (RunEntry* now = entry(number)) {
                 now->state = RunEntry::State::running;
                 now->progress = {};
+                now->stages.clear();
                 log(LogLevel::info, tr("%1 started").arg(slotTitle({number})));
                 emit runsChanged();
               }
@@ -243,9 +102,10 @@ void Workspace::submitRun(int number) {
             Qt::QueuedConnection);
         std::error_code code;
         std::filesystem::create_directories(request.folder.parent_path(), code);
-        Progress solving(throttled());
+        Progress solving(throttled);
         Outcome outcome;
-        outcome.manifest = carry_out(request, solving, stop, [this, number](const LayerRecord& layer) {
+        outcome.manifest = carry_out(request, solving, stop, [this, number, observer](const LayerRecord& layer) {
+          if (observer) observer(layer);
           QMetaObject::invokeMethod(
               this,
               [this, number, layer] {
@@ -258,7 +118,20 @@ void Workspace::submitRun(int number) {
               Qt::QueuedConnection);
         });
         if (windows > 0 && can_read && !outcome.manifest.evaluation) {
-          Progress evaluating(throttled());
+          // What is solved can be looked at and talked to while it is evaluated.
+          QMetaObject::invokeMethod(
+              this,
+              [this, number, solved = outcome.manifest] {
+                RunEntry* now = entry(number);
+                if (!now) return;
+                now->manifest = solved;
+                takeAsCandidate(number);
+                emit runsChanged();
+                emit slotsChanged();
+                emit draftChanged();
+              },
+              Qt::QueuedConnection);
+          Progress evaluating(throttled);
           EvaluationRequest evaluation;
           evaluation.windows = std::size_t(windows);
           try {
@@ -304,14 +177,18 @@ void Workspace::finishRun(int number, const QString& failure, bool stopped) {
     run->state = RunEntry::State::done;
     run->failure.clear();
     log(LogLevel::info, tr("%1 done, %2 bits per weight").arg(slotTitle({number})).arg(run->manifest.bits_per_weight, 0, 'f', 2));
-    // What was cached of this number belongs to an unfinished run.
-    std::erase_if(parts_->spectra, [number](const auto& item) { return item.first.second == number; });
-    const RunEntry* b = b_.run ? findRun(*b_.run) : nullptr;
-    if (!b || b->number < number) b_ = {number};
+    takeAsCandidate(number);
   }
   emit runsChanged();
   emit slotsChanged();
   emit draftChanged();
+}
+
+void Workspace::takeAsCandidate(int number) {
+  // What was cached of this number belongs to an unfinished run.
+  std::erase_if(parts_->spectra, [number](const auto& item) { return item.first.second == number; });
+  const RunEntry* b = b_.run ? findRun(*b_.run) : nullptr;
+  if (!b || b->number < number) b_ = {number};
 }
 
 void Workspace::pauseRun(int number) {
@@ -375,108 +252,6 @@ QString Workspace::commandOfDraft() const {
   for (const RunEntry& run : runs_) number = std::max(number, run.number + 1);
   return QString::fromStdString(
       command_of({model_->checkpoint().path(), model_, draft_, parts_->runs_folder / run_folder_name(number, draft_.name)}));
-}
-
-// ---- Spectra and the measuring pass ------------------------------------------------------------------------------------
-
-std::shared_ptr<const LayerSpectrum> Workspace::spectrum(int layer, Slot slot) {
-  if (!model_ || layer < 0 || std::size_t(layer) >= model_->layers().size()) return nullptr;
-  Parts& parts = *parts_;
-  const std::pair<int, int> key(layer, slot.run.value_or(-1));
-  if (const auto found = parts.spectra.find(key); found != parts.spectra.end()) return found->second;
-  std::filesystem::path folder;
-  if (slot.run) {
-    if (!record(slot, layer)) return nullptr;  // not solved (yet)
-    folder = findRun(*slot.run)->folder;
-  } else {
-    folder = parts.measurement_folder;
-  }
-  if (!parts.requested.insert(key).second) return nullptr;
-  query_lane_->submit<std::shared_ptr<const LayerSpectrum>>(
-      QString("spectrum/%1/%2").arg(key.first).arg(key.second), this,
-      [model = model_, layer, folder, of_run = slot.run.has_value(), weight = draft_.weight](
-          Progress&, std::stop_token) -> std::shared_ptr<const LayerSpectrum> {
-        const LayerInfo& info = model->layers()[std::size_t(layer)];
-        if (of_run) return std::make_shared<LayerSpectrum>(spectrum_of_run(folder, info.name));
-        if (!folder.empty())
-          if (auto measured = measured_spectrum(folder, info.name)) return std::make_shared<LayerSpectrum>(std::move(*measured));
-        return std::make_shared<LayerSpectrum>(spectrum_of_weights(*model, info, weight));
-      },
-      [this, key, model = model_](std::shared_ptr<const LayerSpectrum> answer) {
-        parts_->requested.erase(key);
-        if (model != model_) return;
-        parts_->spectra[key] = std::move(answer);
-        emit spectrumReady(key.first);
-      },
-      [this, key](const Error& error) {
-        parts_->requested.erase(key);
-        if (error.kind() != ErrorKind::stopped) log(LogLevel::warning, QString::fromUtf8(error.what()));
-      });
-  return nullptr;
-}
-
-void Workspace::dropOriginalSpectra() {
-  Parts& parts = *parts_;
-  for (auto request = parts.requested.begin(); request != parts.requested.end();) {
-    if (request->second != -1) {
-      ++request;
-      continue;
-    }
-    query_lane_->cancel(QString("spectrum/%1/-1").arg(request->first));
-    request = parts.requested.erase(request);
-  }
-  std::erase_if(parts.spectra, [](const auto& item) { return item.first.second == -1; });
-  parts.measurement_folder.clear();
-  if (!parts.model_sha256.empty()) parts.measurement_folder = cache_folder() / "measurements" / measurement_key(parts.model_sha256, draft_);
-  const bool before = parts.measured;
-  std::error_code code;
-  parts.measured = !parts.measurement_folder.empty() && std::filesystem::exists(parts.measurement_folder / "complete", code);
-  if (before != parts.measured) emit measuredChanged();
-}
-
-bool Workspace::isMeasured() const { return parts_->measured; }
-std::optional<ProgressUpdate> Workspace::measuring() const { return parts_->measuring; }
-
-void Workspace::stopMeasuring() {
-  run_lane_->cancel("measure");
-  if (!parts_->measuring) return;
-  parts_->measuring.reset();
-  log(LogLevel::info, tr("Measuring stopped; the layers that were measured are kept"));
-  emit measureProgress();
-}
-
-void Workspace::measure() {
-  if (!model_ || parts_->measured || parts_->measuring || parts_->measurement_folder.empty()) return;
-  const auto folder = parts_->measurement_folder;
-  parts_->measuring = ProgressUpdate{};
-  log(LogLevel::info, tr("Measuring for %1-bit activations").arg(draft_.activation.bits));
-  emit measureProgress();
-  run_lane_->submit<bool>(
-      "measure", this,
-      [model = model_, recipe = draft_, folder](Progress& progress, std::stop_token stop) {
-        std::error_code code;
-        std::filesystem::create_directories(folder, code);
-        lrc::measure(*model, recipe, folder, progress, stop);
-        write_file_atomically(folder / "complete", "");
-        return true;
-      },
-      [this](bool) {
-        parts_->measuring.reset();
-        log(LogLevel::info, tr("Measured"));
-        dropOriginalSpectra();
-        emit measureProgress();
-        emit measuredChanged();
-      },
-      [this](const Error& error) {
-        parts_->measuring.reset();
-        if (error.kind() != ErrorKind::stopped) banner(tr("Measuring failed: %1").arg(QString::fromUtf8(error.what())));
-        emit measureProgress();
-      },
-      [this](const ProgressUpdate& update) {
-        if (!parts_->measuring) return;
-        parts_->measuring = update;
-        emit measureProgress();
-      });
 }
 
 }  // namespace lrc::app

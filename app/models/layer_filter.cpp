@@ -143,7 +143,11 @@ class Parser {
       if (value == "pending") return [](const LayerFacts& layer) { return layer.pending; };
       throw Fault{QObject::tr("“is:” takes override or pending"), int(value_start) + 1};
     }
-    throw Fault{QObject::tr("no field “%1:”; there are role, block, is").arg(field), int(start) + 1};
+    if (field == "has") {
+      if (value == "note") return [](const LayerFacts& layer) { return layer.has_note; };
+      throw Fault{QObject::tr("“has:” takes note"), int(value_start) + 1};
+    }
+    throw Fault{QObject::tr("no field “%1:”; there are role, block, is, has").arg(field), int(start) + 1};
   }
 
   Predicate parse_comparison(const QString& field, qsizetype start) {
@@ -155,11 +159,16 @@ class Parser {
     if (lower == "reduction") member = &LayerFacts::reduction;
     if (lower == "rank") member = &LayerFacts::rank;
     if (lower == "bits") member = &LayerFacts::bits;
-    if (lower == "size") member = &LayerFacts::size;
+    if (lower == "size" || lower == "bpw") member = &LayerFacts::size;
+    if (lower == "share") member = &LayerFacts::share;
+    if (lower == "weights") member = &LayerFacts::weights_only;
+    if (lower == "activations") member = &LayerFacts::activations_only;
     const bool is_block = lower == "block";
     if (!member && !is_block)
-      throw Fault{QObject::tr("no number “%1”; there are errA, errB, heldout, reduction, rank, bits, size, block").arg(field),
-                  int(start) + 1};
+      throw Fault{
+          QObject::tr("no number “%1”; there are errA, errB, heldout, reduction, share, weights, activations, rank, bits, size, block")
+              .arg(field),
+          int(start) + 1};
     const QChar first = text_[at_++];
     const bool or_equal = at_ < text_.size() && text_[at_] == '=';
     if (or_equal) ++at_;

@@ -1,5 +1,5 @@
 #pragma once
-// The filter line of the layer table: words, role:q,k  block:0-3  errB>2  rank=0  bits<5  is:override  is:pending  /regex/;
+// The filter line of the layer table: words, role:q,k  block:0-3  errB>2  rank=0  bits<5  is:override  is:pending  has:note  /regex/;
 // space means and, | or, ! not.
 #include <QString>
 #include <functional>
@@ -13,7 +13,8 @@ struct LayerFacts {
   QString name, short_name, role;  ///< "model.layers.12.mlp.down_proj", "12.down_proj", "down_proj"
   int block = 0;
   double error_a = 0, error_b = 0, held_out = 0, reduction = 0, rank = 0, bits = 0, size = 0;
-  bool has_override = false, pending = false;
+  double share = 0, weights_only = 0, activations_only = 0;  ///< per cent
+  bool has_override = false, pending = false, has_note = false;
 };
 
 /// "down_proj" → "down"; names without that ending stay.

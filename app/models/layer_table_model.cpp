@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "models/draft_edits.h"
+#include "models/notebook.h"
 #include "plot_style.h"
 
 namespace lrc::app {
@@ -27,6 +28,7 @@ LayerTableModel::LayerTableModel(Workspace& workspace, QObject* parent) : QAbstr
     const Slot b = shown_b(), a = workspace_.slotA();
     if (b.run == number || a.run == number) refresh();
   });
+  connect(&Notebook::of(workspace), &Notebook::changed, this, &LayerTableModel::refresh);
   if (workspace.hasModel()) rebuild();
 }
 
@@ -77,6 +79,7 @@ void LayerTableModel::refresh() {
   const auto& schemes = workspace_.draftSchemes();
   const auto& inherited = workspace_.inheritedSchemes();
   const RunEntry* reference = workspace_.referenceRun();
+  const Notebook& notebook = Notebook::of(workspace_);
   double total = 0;
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     LayerRow& row = rows_[i];
@@ -93,7 +96,10 @@ void LayerTableModel::refresh() {
         row.facts.pending = true;  // the run's recipe does not fit this layer at all
       }
     }
+    row.facts.has_note = !notebook.layerNote(row.facts.name).isEmpty();
     fill_errors(int(i), row);
+    row.facts.weights_only = row.weights_only * 100;
+    row.facts.activations_only = row.activations_only * 100;
     row.facts.rank = row.scheme ? double(row.scheme->rank) : unknown;
     row.facts.bits = row.scheme ? double(row.scheme->weight.bits) : unknown;
     row.facts.size = row.scheme ? row.size.bits_per_weight(row.out_features * row.in_features) : unknown;
@@ -103,8 +109,10 @@ void LayerTableModel::refresh() {
     row.facts.reduction = row.reduction * 100;
     if (!std::isnan(row.b)) total += row.b * double(row.out_features * row.in_features);
   }
-  for (LayerRow& row : rows_)
+  for (LayerRow& row : rows_) {
     if (total > 0 && !std::isnan(row.b)) row.share = row.b * double(row.out_features * row.in_features) / total;
+    row.facts.share = row.share * 100;
+  }
   // 0.5…20 % holds most models; where errors lie outside, the axis grows by decades.
   axis_low_ = 0.5, axis_high_ = 20;
   for (const LayerRow& row : rows_)
@@ -124,13 +132,13 @@ QVariant LayerTableModel::headerData(int section, Qt::Orientation orientation, i
     const char *name, *unit, *tip;
   };
   static constexpr Title titles[column_count] = {
-      {"", "", "Purple bar: differs from the model-wide recipe. Amber dot: differs from what the run did."},
+      {"", "", "Purple bar: differs from the model-wide recipe. Amber dot: differs from what the run did. Corner: has a note."},
       {"Layer", "block.role", "The full tensor name is in the tooltip of each row."},
       {"Shape", "out × in", "Outputs × inputs of the weight."},
       {"Bits", "W", "Bits of a weight code. Type a number, +1 or −1: it goes to all selected rows."},
       {"Rank", "", "Rank of the correction. Type 86, +5, *1.5 or 10%: it goes to all selected rows."},
       {"Size", "b/w", "Bits per weight with scales and factors. Bar: codes, scales, factors."},
-      {"Error %  A → B", "%", "Output error of A ● and B ◆ on a logarithmic axis; | is the lower bound at B's rank."},
+      {"A → B", "%", "Output error of A ● and B ◆ on a logarithmic axis; | is the lower bound at B's rank."},
       {"A", "%", "‖WX − output‖² ÷ ‖WX‖². For the original: B's scheme without a branch."},
       {"B", "%", "‖WX − output‖² ÷ ‖WX‖² over the calibration tokens."},
       {"Reduction", "%", "1 − B ÷ A"},
@@ -215,7 +223,10 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
     }
   }
   if (role == Qt::ToolTipRole) {
-    if (index.column() == layer) return row.facts.name;
+    if (index.column() == layer) {
+      const QString note = Notebook::of(workspace_).layerNote(row.facts.name);
+      return note.isEmpty() ? row.facts.name : row.facts.name + '\n' + note;
+    }
     if (index.column() == rank && row.scheme)
       return tr("%1 % of min(in, out)")
           .arg(double(row.scheme->rank) * 100 / double(std::min(row.out_features, row.in_features)), 0, 'f', 0);
@@ -240,6 +251,7 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
       QStringList marks_text;
       if (row.facts.has_override) marks_text << tr("differs from the model-wide recipe");
       if (row.facts.pending) marks_text << tr("differs from what the run did");
+      if (row.facts.has_note) marks_text << tr("note: %1").arg(Notebook::of(workspace_).layerNote(row.facts.name));
       return marks_text.join("; ");
     }
     return {};

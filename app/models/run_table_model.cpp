@@ -1,5 +1,6 @@
 #include "models/run_table_model.h"
 
+#include "models/notebook.h"
 #include "models/run_facts.h"
 #include "plot_style.h"
 
@@ -9,6 +10,9 @@ RunTableModel::RunTableModel(Workspace& workspace, QObject* parent) : QAbstractT
   connect(&workspace_, &Workspace::runsChanged, this, [this] { reload(); });
   connect(&workspace_, &Workspace::modelOpened, this, [this] { reload(); });
   connect(&workspace_, &Workspace::modelClosed, this, [this] { reload(); });
+  connect(&Notebook::of(workspace_), &Notebook::changed, this, [this] {
+    if (rowCount() > 0) emit dataChanged(index(0, 0), index(rowCount() - 1, column_count - 1));
+  });
   const auto repaint = [this](int row) {
     if (row >= 0) emit dataChanged(index(row, 0), index(row, column_count - 1));
   };
@@ -57,9 +61,9 @@ QString RunTableModel::text(const RunEntry& run, int column) const {
       }
       break;
     case size:
-      return m.bits_per_weight > 0 && run.state == RunEntry::State::done ? format_bits(m.bits_per_weight) : dash;
+      return m.bits_per_weight > 0 && run.usable() ? format_bits(m.bits_per_weight) : dash;
     case file:
-      return m.file_bytes > 0 && run.state == RunEntry::State::done ? format_megabytes(m.file_bytes).section(' ', 0, 0) : dash;
+      return m.file_bytes > 0 && run.usable() ? format_megabytes(m.file_bytes).section(' ', 0, 0) : dash;
     case perplexity:
       return e ? format_perplexity(e->perplexity) : dash;
     case kl:
@@ -108,8 +112,11 @@ QVariant RunTableModel::sortValue(const RunEntry& run, int column) const {
 QString RunTableModel::tip(const RunEntry& run, int column) const {
   const auto& e = run.manifest.evaluation;
   switch (column) {
-    case recipe:
-      return method_title(run.manifest.recipe.method) + QStringLiteral(", ") + QString::fromStdString(to_string(run.manifest.recipe.rank));
+    case recipe: {
+      const QString note = Notebook::of(workspace_).runNote(run.number);
+      return QString::fromStdString(run.manifest.recipe.name) + '\n' + method_title(run.manifest.recipe.method) + QStringLiteral(", ") +
+             QString::fromStdString(to_string(run.manifest.recipe.rank)) + (note.isEmpty() ? QString() : '\n' + note);
+    }
     case state:
       return run.state == RunEntry::State::failed ? run.failure : text(run, state);
     case perplexity:

@@ -320,7 +320,12 @@ void ChatPanel::clearChat() {
 
 void ChatPanel::send() {
   const QString prompt = input_->toPlainText();
-  if (prompt.trimmed().isEmpty() || !workspace_.hasModel() || !input_->isEnabled() || worker_->busy()) return;
+  if (prompt.trimmed().isEmpty() || !workspace_.hasModel() || !input_->isEnabled()) return;
+  if (worker_->busy()) {
+    notice_->say(tr("The last message is still being answered; this one stays in the box. Esc stops the answer."));
+    return;
+  }
+  notice_->clear();
   input_->clear();
   turns_.push_back({prompt, {}});
   transcript_->addTurn(prompt);

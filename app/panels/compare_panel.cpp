@@ -73,6 +73,7 @@ ComparePanel::ComparePanel(Workspace& workspace, QWidget* parent) : QWidget(pare
   table_->verticalHeader()->hide();
   table_->verticalHeader()->setDefaultSectionSize(20);
   table_->horizontalHeader()->setSectionResizeMode(QHeaderView::Stretch);
+  for (const int column : {0, 3}) table_->horizontalHeader()->setSectionResizeMode(column, QHeaderView::ResizeToContents);
   table_->horizontalHeader()->setHighlightSections(false);
   layout->addWidget(table_, 1);
   layout->addStretch(0);  // takes the space while there is nothing to compare
@@ -137,6 +138,7 @@ void ComparePanel::fill() {
     for (int column = 0; column < 4; ++column) {
       auto* item = new QTableWidgetItem(cells[column]);
       if (column > 0) item->setTextAlignment(Qt::AlignRight | Qt::AlignVCenter);
+      item->setToolTip(cells[column]);
       if (column == 3) {
         using Direction = CompareRow::Direction;
         item->setForeground(row.direction == Direction::better ? c.ok : row.direction == Direction::worse ? c.warn : c.dim);

@@ -91,7 +91,6 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
   legend_ = new QLabel(all_page);
   legend_->setFont(font_of_points(font(), 8));
   legend_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
-  options->addWidget(legend_, 1);
   order_ = new QComboBox(all_page);
   order_->setObjectName("errorsOrder");
   order_->setAccessibleName(tr("Order of the layers"));
@@ -103,10 +102,12 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
   bound_ = new QCheckBox(tr("Bound"), all_page);
   bound_->setObjectName("errorsBound");
   bound_->setToolTip(tr("The certified lower bound holds for the regularised loss: with it, the error after is drawn in that loss"));
+  options->addStretch(1);
   options->addWidget(bound_);
   options->addWidget(order_);
   options->addWidget(count_);
   all_layout->addLayout(options);
+  all_layout->addWidget(legend_);
   all_ = new QCustomPlot(all_page);
   all_->setObjectName("errorsLayersPlot");
   all_->setAccessibleName(tr("Error of each layer before and after"));

@@ -296,7 +296,7 @@ void ExportPanel::followFolder() {
 void ExportPanel::check() {
   preflights_.clear();
   const RunEntry* b = run_in(workspace_, workspace_.slotB());
-  const auto opened = b && b->state == RunEntry::State::done ? workspace_.opened(workspace_.slotB()) : std::nullopt;
+  const auto opened = b && b->usable() ? workspace_.opened(workspace_.slotB()) : std::nullopt;
   if (!opened) return show();
   workspace_.queryLane().submit<std::vector<Preflight>>(
       "preflight", this, [opened = *opened, chosen = options()](Progress&, std::stop_token) { return preflight_of(opened, chosen); },
@@ -319,9 +319,9 @@ void ExportPanel::show() {
     empty_->say(tr("Open a model and run a recipe; what it makes is exported here."));
   else if (b == nullptr)
     empty_->say(tr("B is the original: put a run into slot B to export it."));
-  else if (b->state != RunEntry::State::done)
+  else if (!b->usable())
     empty_->say(tr("B is not finished: %1 of %2 layers are solved.").arg(b->manifest.layers.size()).arg(b->manifest.layers_total));
-  body_->setVisible(b != nullptr && b->state == RunEntry::State::done);
+  body_->setVisible(b != nullptr && b->usable());
   const Exporter* exporter = target();
   const Preflight* found = preflight();
   if (exporter == nullptr || b == nullptr) return;

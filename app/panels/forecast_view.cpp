@@ -127,7 +127,7 @@ ForecastView::ForecastView(Workspace& workspace, QWidget* parent) : QWidget(pare
     value->setAccessibleName(name);
     value->setFont(font_of_points(font(), 9, true));
     value->setAlignment(Qt::AlignRight | Qt::AlignVCenter);
-    value->setMinimumWidth(fontMetrics().horizontalAdvance("≈ 8888.8 MB"));
+    value->setMinimumWidth(fontMetrics().horizontalAdvance("8888.8 MB"));
     fact = new ElidedLabel({}, Qt::ElideRight, this);
     fact->setDim(true);
     grid->addWidget(value, at, 1);
@@ -182,8 +182,9 @@ void ForecastView::show_numbers() {
   size_->setText(format_megabytes(forecast_->file_bytes));
   const double original = 2.0 * double(workspace_.model()->parameters());  // as 16-bit floats
   size_fact_->setText(
-      tr("of %1 · %2 %").arg(format_megabytes(quint64(original))).arg(double(forecast_->file_bytes) * 100 / original, 0, 'f', 1));
-  size_fact_->setToolTip(tr("With embedding, head and norms; compared with the model in 16-bit floats."));
+      tr("%1 % of %2").arg(double(forecast_->file_bytes) * 100 / original, 0, 'f', 1).arg(format_megabytes(quint64(original))));
+  size_fact_->setToolTip(tr("%1 of %2, with embedding, head and norms; compared with the model in 16-bit floats.")
+                             .arg(format_megabytes(forecast_->file_bytes), format_megabytes(quint64(original))));
   memory_->setText(format_gibibytes(forecast_->peak_memory_bytes));
   const quint64 free = available_memory();
   memory_fact_->setText(free == 0                                      ? tr("peak, host")
@@ -191,7 +192,8 @@ void ForecastView::show_numbers() {
                         : forecast_->peak_memory_bytes > free * 8 / 10 ? tr("△ peak, tight")
                                                                        : tr("✓ peak, host, fits"));
   time_->setText("≈ " + format_duration(forecast_->seconds));
-  time_fact_->setText(tr("%1 layers, then evaluate").arg(workspace_.model()->layers().size()));
+  time_fact_->setText(tr("then evaluation"));
+  time_fact_->setToolTip(tr("%1 layers are solved, then the run is evaluated on the test text.").arg(workspace_.model()->layers().size()));
   QStringList stages;
   for (const auto& [stage, seconds] : forecast_->by_stage)
     stages << QString("%1 ≈ %2").arg(QString::fromStdString(stage), format_duration(seconds));
@@ -199,8 +201,11 @@ void ForecastView::show_numbers() {
   for (const RunEntry& run : workspace_.runs()) {
     if (run.state != RunEntry::State::done || !run.manifest.evaluation || !run.manifest.evaluation->kl || run.manifest.file_bytes == 0)
       continue;
-    if (std::abs(double(run.manifest.file_bytes) / double(forecast_->file_bytes) - 1) > 0.03) continue;
-    match_->setText(tr("same bytes: %1, KL %2").arg(workspace_.slotTitle({run.number}), format_kl(run.manifest.evaluation->kl->mean)));
+    if (std::abs(run.manifest.bits_per_weight / forecast_->bits_per_weight - 1) > 0.03) continue;
+    match_->setText(tr("same bytes: #%1 (%2 b/w), KL %3")
+                        .arg(run.number)
+                        .arg(format_bits(run.manifest.bits_per_weight), format_kl(run.manifest.evaluation->kl->mean)));
+    match_->setToolTip(workspace_.slotTitle({run.number}));
     match_->show();
   }
   emit forecastChanged();

@@ -156,6 +156,13 @@ void LayerDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option,
         painter->setBrush(c.pending_mark);
         painter->drawEllipse(QPointF(rect.left() + 10, rect.center().y() + 0.5), 2.5, 2.5);
       }
+      if (row.facts.has_note) {
+        painter->setRenderHint(QPainter::Antialiasing);
+        painter->setPen(Qt::NoPen);
+        painter->setBrush(c.text);
+        painter->drawPolygon(QPolygonF(
+            {QPointF(rect.right() - 5, rect.top()), QPointF(rect.right() + 1, rect.top()), QPointF(rect.right() + 1, rect.top() + 6)}));
+      }
       break;
     case LayerTableModel::layer:
       painter->setFont(font);
@@ -254,6 +261,9 @@ void LayerTableView::keyPressEvent(QKeyEvent* event) {
       break;
     case Qt::Key_B:
       if (plain) return emit editAsked(LayerTableModel::bits);
+      break;
+    case Qt::Key_N:
+      if (plain) return emit noteAsked();
       break;
     case Qt::Key_Return:
     case Qt::Key_Enter:

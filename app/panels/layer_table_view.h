@@ -49,6 +49,7 @@ class LayerTableView : public QTableView {
   void stepAsked(int blocks, int roles);
   void measureAsked(int measure);
   void resetAsked();
+  void noteAsked();
   void copyAsked();
   void editAsked(int column);
 

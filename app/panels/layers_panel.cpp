@@ -3,11 +3,9 @@
 #include <QClipboard>
 #include <QComboBox>
 #include <QFileDialog>
-#include <QFontMetrics>
 #include <QKeyEvent>
 #include <QLineEdit>
 #include <QMenu>
-#include <QPainter>
 #include <QSettings>
 #include <QVBoxLayout>
 #include <algorithm>
@@ -15,11 +13,17 @@
 
 #include "base/files.h"
 #include "models/draft_edits.h"
+#include "models/layer_settings.h"
 #include "models/layer_table_model.h"
+#include "models/notebook.h"
+#include "panels/layer_groups.h"
 #include "panels/layer_map.h"
 #include "panels/layer_table_view.h"
+#include "panels/layers_foot.h"
+#include "panels/note_editor.h"
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
+#include "panels/paste_settings.h"
 #include "plot_style.h"
 #include "widgets.h"
 #include "workspace.h"
@@ -27,115 +31,6 @@
 namespace lrc::app {
 
 namespace {
-
-/// The colours of the map from its lowest to its highest value, with both written beside it.
-class MapScale : public QWidget {
- public:
-  MapScale(LayerMap& map, QWidget* parent) : QWidget(parent), map_(map) {
-    setFixedHeight(20);
-    setSizePolicy(QSizePolicy::Fixed, QSizePolicy::Fixed);
-    connect(&map, &LayerMap::scaleChanged, this, [this] {
-      updateGeometry();
-      update();
-    });
-  }
-  QSize sizeHint() const override {
-    const auto [low, high] = map_.scaleTexts();
-    if (high.isEmpty()) return {0, 20};
-    const QFontMetrics metrics(font_of_points(font(), 8));
-    return {metrics.horizontalAdvance(low) + metrics.horizontalAdvance(high) + 88, 20};
-  }
-
- protected:
-  void paintEvent(QPaintEvent*) override {
-    const auto [low, high] = map_.scaleTexts();
-    if (high.isEmpty()) return;
-    QPainter painter(this);
-    painter.setFont(font_of_points(font(), 8));
-    painter.setPen(colours().dim);
-    const int left = painter.fontMetrics().horizontalAdvance(low) + 4;
-    painter.drawText(QRect(0, 0, left, height()), Qt::AlignLeft | Qt::AlignVCenter, low);
-    for (int x = 0; x < 76; ++x) {
-      painter.setPen(viridis(x / 75.0));
-      painter.drawLine(left + x, height() / 2 - 4, left + x, height() / 2 + 3);
-    }
-    painter.setPen(colours().dim);
-    painter.drawText(QRect(left + 80, 0, width() - left - 80, height()), Qt::AlignLeft | Qt::AlignVCenter, high);
-  }
-
- private:
-  LayerMap& map_;
-};
-
-/// What is shown at the foot: counts, and the legend of the marks.
-class Foot : public QWidget {
- public:
-  explicit Foot(QWidget* parent) : QWidget(parent) {
-    setObjectName("layersFoot");
-    setFixedHeight(20);
-  }
-  void say(const QString& counts, int overrides, int pending) {
-    counts_ = counts;
-    overrides_ = overrides;
-    pending_ = pending;
-    setAccessibleName(QString("%1, %2 overrides, %3 pending").arg(counts).arg(overrides).arg(pending));
-    setToolTip(accessibleName());
-    update();
-  }
-  QSize minimumSizeHint() const override { return {80, 20}; }
-
- protected:
-  void paintEvent(QPaintEvent*) override {
-    QPainter painter(this);
-    painter.setRenderHint(QPainter::Antialiasing);
-    painter.setFont(font_of_points(font(), 8));
-    const Colours& c = colours();
-    const QFontMetrics metrics = painter.fontMetrics();
-    int x = 0;
-    const int y = height() / 2;
-    const auto text = [&](const QString& words, int gap) {
-      const int width = metrics.horizontalAdvance(words);
-      painter.setPen(c.dim);
-      painter.drawText(QRect(x, 0, width + 2, height()), Qt::AlignLeft | Qt::AlignVCenter, words);
-      x += width + gap;
-    };
-    text(counts_, 16);
-    // The legend gives way, part by part, where the panel is narrow.
-    const QString overrides = tr("%1 overrides").arg(overrides_), pending = tr("%1 pending").arg(pending_);
-    if (x + metrics.horizontalAdvance(overrides) + 10 < width()) {
-      painter.fillRect(QRect(x, 4, 3, height() - 8), c.override_mark);
-      x += 8;
-      text(overrides, 12);
-    }
-    if (x + metrics.horizontalAdvance(pending) + 12 < width()) {
-      painter.setPen(Qt::NoPen);
-      painter.setBrush(c.pending_mark);
-      painter.drawEllipse(QPointF(x + 3, y), 2.5, 2.5);
-      x += 10;
-      text(pending, 16);
-    }
-    const QString bound = tr("bound");
-    const int legend =
-        14 + metrics.horizontalAdvance("A") + 18 + metrics.horizontalAdvance("B") + 14 + metrics.horizontalAdvance(bound) + 4;
-    if (x + legend < width()) {
-      x = width() - legend;
-      draw_marker(painter, QPointF(x + 4, y), 3.6, true);
-      x += 11;
-      text("A", 10);
-      draw_marker(painter, QPointF(x + 4, y), 3.6, false);
-      x += 11;
-      text("B", 10);
-      painter.setPen(QPen(c.text, 1.3));
-      painter.drawLine(x, y - 5, x, y + 5);
-      x += 5;
-      text(bound, 0);
-    }
-  }
-
- private:
-  QString counts_;
-  int overrides_ = 0, pending_ = 0;
-};
 
 class LayersPanel : public QWidget {
  public:
@@ -149,9 +44,12 @@ class LayersPanel : public QWidget {
     make_filter(column);
     make_map(column);
     make_table(column);
-    foot_ = new Foot(this);
+    foot_ = new LayersFoot(this);
     column->addWidget(foot_);
-    connect(&model_, &LayerTableModel::refreshed, this, [this] { update_foot(); });
+    connect(&model_, &LayerTableModel::refreshed, this, [this] {
+      groups_->refresh();
+      update_foot();
+    });
     connect(&workspace_, &Workspace::selectionChanged, this, [this] { show_selection(); });
     connect(&workspace_, &Workspace::modelOpened, this, [this] {
       controls_->setContext(QString::fromStdString(workspace_.model()->display_name()));
@@ -160,6 +58,19 @@ class LayersPanel : public QWidget {
     });
     show_mode(QSettings().value("layers/mode", 2).toInt());
     update_foot();
+    for (const auto& [name, what] : std::initializer_list<std::pair<const char*, void (LayersPanel::*)()>>{
+             {"noteAsked", &LayersPanel::edit_note},
+             {"copySettingsAsked", &LayersPanel::copy_settings_of_current},
+             {"pasteSettingsAsked", &LayersPanel::paste_settings}}) {
+      // The frame's actions reach the panel by name, as everything does that crosses from one to the other.
+      auto* door = new QAction(this);
+      door->setObjectName(name);
+      connect(door, &QAction::triggered, this, what);
+    }
+    connect(filter_, &QLineEdit::textChanged, this, [this] { keep_view(); });
+    connect(group_, &QComboBox::currentIndexChanged, this, [this] { keep_view(); });
+    connect(table_->horizontalHeader(), &QHeaderView::sortIndicatorChanged, this, [this] { keep_view(); });
+    connect(&Notebook::of(workspace_), &Notebook::viewsRestored, this, [this] { restore_view(); });
   }
 
  protected:
@@ -206,10 +117,28 @@ class LayersPanel : public QWidget {
     filter_->setAccessibleName(tr("Filter of layers"));
     filter_->setPlaceholderText(tr("Filter:  down  ·  role:q,k  block:0-3  ·  errB>2  rank=0  ·  /re/"));
     filter_->setToolTip(
-        tr("Words, role:q,k  block:0-3  errB>2  rank=0  bits<5  is:override  is:pending  /regex/. Space: and, |: or, !: not."));
+        tr("Words, role:q,k  block:0-3  errA errB heldout reduction share weights activations rank bits size with < > =, "
+           "is:override  is:pending  has:note  /regex/. Space: and, |: or, !: not."));
     filter_->setClearButtonEnabled(true);
-    column->addWidget(filter_);
+    QAction* earlier = filter_->addAction(themed_icon("more"), QLineEdit::TrailingPosition);
+    earlier->setObjectName("layersFilterHistoryAction");
+    earlier->setToolTip(tr("Earlier filters"));
+    connect(earlier, &QAction::triggered, this, [this] { show_filter_history(); });
+    auto* row = new QHBoxLayout;
+    row->setSpacing(8);
+    row->addWidget(filter_, 1);
+    auto* label = make_dim_label(tr("&Group"), this);
+    group_ = new QComboBox(this);
+    group_->setObjectName("layersGroup");
+    group_->setAccessibleName(tr("Group the layers by"));
+    group_->addItems({tr("None"), tr("Role"), tr("Block")});
+    label->setBuddy(group_);
+    row->addWidget(label);
+    row->addWidget(group_);
+    column->addLayout(row);
+    connect(group_, &QComboBox::currentIndexChanged, this, [this] { show_mode(mode_->current()); });
     connect(filter_, &QLineEdit::textChanged, this, [this](const QString& text) { apply_filter(text); });
+    connect(filter_, &QLineEdit::editingFinished, this, [this] { remember_filter(); });
     filter_->installEventFilter(this);
   }
 
@@ -271,7 +200,7 @@ class LayersPanel : public QWidget {
     table_->setColumnWidth(LayerTableModel::bits, widths("Bits ▾"));
     table_->setColumnWidth(LayerTableModel::rank, widths("Rank ▾"));
     table_->setColumnWidth(LayerTableModel::size, widths("Size ▾"));
-    table_->setColumnWidth(LayerTableModel::error, widths("Error %  A → B") + 24);
+    table_->setColumnWidth(LayerTableModel::error, widths("0.01 … 100 %") + 24);
     for (const int number : {LayerTableModel::error_a, LayerTableModel::error_b}) table_->setColumnWidth(number, widths("0.00245"));
     for (const int number :
          {LayerTableModel::reduction, LayerTableModel::held_out, LayerTableModel::weights_only, LayerTableModel::activations_only})
@@ -283,6 +212,13 @@ class LayersPanel : public QWidget {
     for (int i = 2; i < LayerTableModel::column_count; ++i) table_->setColumnHidden(i, hidden.contains(QString::number(i)));
     shape_chosen_ = QSettings().contains("layers/hidden");
     column->addWidget(table_, 1);
+    groups_ = new LayerGroups(workspace_, model_, proxy_, this);
+    column->addWidget(groups_, 1);
+    groups_->hide();
+    connect(groups_, &LayerGroups::layerActivated, this, [this] { focus_spectrum(); });
+    table_->setContextMenuPolicy(Qt::CustomContextMenu);
+    connect(table_, &QTableView::customContextMenuRequested, this, [this](const QPoint& at) { show_menu(at); });
+    connect(table_, &LayerTableView::noteAsked, this, [this] { edit_note(); });
 
     connect(table_->selectionModel(), &QItemSelectionModel::selectionChanged, this, [this] { take_selection(); });
     connect(table_->selectionModel(), &QItemSelectionModel::currentChanged, this, [this] { take_selection(); });
@@ -309,7 +245,10 @@ class LayersPanel : public QWidget {
     mode = std::clamp(mode, 0, 2);
     mode_->setCurrent(mode);
     map_area_->setVisible(mode != 1);
-    table_->setVisible(mode != 0);
+    const bool grouped = group_->currentIndex() > 0;
+    table_->setVisible(mode != 0 && !grouped);
+    groups_->setVisible(mode != 0 && grouped);
+    if (grouped) groups_->setBy(group_->currentIndex() == 1 ? LayerGroups::By::role : LayerGroups::By::block);
     QSettings().setValue("layers/mode", mode);
   }
 
@@ -334,6 +273,7 @@ class LayersPanel : public QWidget {
     proxy_.setFilter(filter);
     showing_ = false;
     map_->update();
+    if (filter.valid()) groups_->refresh();
     show_selection();
   }
 
@@ -373,6 +313,7 @@ class LayersPanel : public QWidget {
       }
     }
     showing_ = before;
+    groups_->showSelection();
     update_foot();
   }
 
@@ -391,6 +332,114 @@ class LayersPanel : public QWidget {
     if (layers.empty()) return;
     workspace_.editDraft(tr("Reset %1").arg(QString::fromStdString(describe_layers(*workspace_.model(), layers))),
                          without_own_settings(workspace_.draft(), *workspace_.model(), layers));
+  }
+
+  // ---- Notes, settings, filters
+
+  void edit_note() {
+    const int current = workspace_.currentLayer();
+    if (current < 0) return;
+    const LayerInfo& layer = workspace_.model()->layers()[std::size_t(current)];
+    const QString name = QString::fromStdString(layer.name);
+    const QModelIndex cell = proxy_.mapFromSource(model_.index(current, LayerTableModel::layer));
+    const QPoint at = cell.isValid() && table_->isVisible() ? table_->viewport()->mapToGlobal(table_->visualRect(cell).bottomLeft())
+                                                            : mapToGlobal(QPoint(16, 60));
+    Notebook& notebook = Notebook::of(workspace_);
+    NoteEditor::open(this, at, tr("Note on %1").arg(QString::fromStdString(short_name(layer))), notebook.layerNote(name),
+                     [&notebook, name](const QString& text) { notebook.setLayerNote(name, text); });
+  }
+
+  void copy_settings_of_current() {
+    if (workspace_.currentLayer() < 0) return;
+    try {
+      copied_ = copy_settings(workspace_.draft(), *workspace_.model(), workspace_.currentLayer());
+      workspace_.log(LogLevel::info, tr("Settings of %1 copied; Ctrl+Shift+V gives them to other layers").arg(copied_->from));
+    } catch (const Error& error) {
+      workspace_.log(LogLevel::warning, QString::fromUtf8(error.what()));
+    }
+  }
+
+  void paste_settings() {
+    if (!copied_ || workspace_.selectedLayers().empty()) return;
+    auto* form = new PasteSettings(workspace_, *copied_, this);
+    form->move(table_->mapToGlobal(QPoint(40, 40)));
+    form->show();
+  }
+
+  void show_menu(const QPoint& at) {
+    const QModelIndex cell = table_->indexAt(at);
+    if (!cell.isValid()) return;
+    const LayerRow& row = model_.row(proxy_.mapToSource(cell).row());
+    auto* menu = new QMenu(this);
+    menu->setObjectName("layersMenu");
+    menu->setAttribute(Qt::WA_DeleteOnClose);
+    const auto filter_by = [this](const QString& text) {
+      filter_->setText(text);
+      remember_filter();
+    };
+    const QString role = short_role(row.facts.role);
+    menu->addAction(tr("Filter: role = %1").arg(role), this, [=] { filter_by("role:" + role); });
+    menu->addAction(tr("Filter: block = %1").arg(row.facts.block), this,
+                    [=, block = row.facts.block] { filter_by(QString("block:%1").arg(block)); });
+    if (!std::isnan(row.facts.rank))
+      menu->addAction(tr("Filter: rank = %1").arg(row.facts.rank), this,
+                      [=, rank = row.facts.rank] { filter_by(QString("rank=%1").arg(rank)); });
+    if (!std::isnan(row.facts.error_b))
+      menu->addAction(tr("Filter: error of B ≥ %1 %").arg(row.facts.error_b, 0, 'g', 3), this,
+                      [=, error = row.facts.error_b] { filter_by(QString("errB>=%1").arg(std::floor(error * 1000) / 1000, 0, 'f', 3)); });
+    menu->addSeparator();
+    for (const char* name :
+         {"selectRoleAction", "selectBlockAction", "copySettingsAction", "pasteSettingsAction", "noteAction", "resetLayersAction"})
+      if (auto* action = window()->findChild<QAction*>(name)) menu->addAction(action);
+    menu->popup(table_->viewport()->mapToGlobal(at));
+  }
+
+  void remember_filter() {
+    const QString text = filter_->text().trimmed();
+    if (text.isEmpty() || !problem_.isEmpty()) return;
+    QStringList earlier = QSettings().value("layers/filters").toStringList();
+    earlier.removeAll(text);
+    earlier.prepend(text);
+    while (earlier.size() > 20) earlier.removeLast();
+    QSettings().setValue("layers/filters", earlier);
+  }
+
+  void show_filter_history() {
+    auto* menu = new QMenu(this);
+    menu->setObjectName("layersFilterHistory");
+    menu->setAttribute(Qt::WA_DeleteOnClose);
+    const QStringList earlier = QSettings().value("layers/filters").toStringList();
+    for (const QString& text : earlier) menu->addAction(text, this, [this, text] { filter_->setText(text); });
+    if (!earlier.isEmpty()) menu->addSeparator();
+    for (const char* text : {"is:override", "is:pending", "has:note", "errB>2", "reduction<20", "role:down"})
+      menu->addAction(text, this, [this, text] { filter_->setText(text); });
+    menu->popup(filter_->mapToGlobal(QPoint(filter_->width() - menu->sizeHint().width(), filter_->height())));
+  }
+
+  void keep_view() {
+    const auto order = table_->horizontalHeader()->sortIndicatorOrder() == Qt::DescendingOrder;
+    Notebook::of(workspace_)
+        .setView("layers", {{"filter", filter_->text().toStdString()},
+                            {"group", group_->currentIndex()},
+                            {"sort", table_->horizontalHeader()->sortIndicatorSection()},
+                            {"descending", order}});
+  }
+
+  void restore_view() {
+    const Json view = Notebook::of(workspace_).view("layers");
+    if (!view.is_object()) return;
+    const auto number = [&](const char* key, int otherwise) {
+      const auto found = view.find(key);
+      return found != view.end() && found->is_number_integer() ? found->get<int>() : otherwise;
+    };
+    if (const auto text = view.find("filter"); text != view.end() && text->is_string())
+      filter_->setText(QString::fromStdString(text->get<std::string>()));
+    group_->setCurrentIndex(std::clamp(number("group", 0), 0, 2));
+    const auto descending = view.find("descending");
+    const int column = number("sort", -1);
+    if (column >= -1 && column < LayerTableModel::column_count)
+      table_->sortByColumn(column, descending != view.end() && descending->is_boolean() && descending->get<bool>() ? Qt::DescendingOrder
+                                                                                                                   : Qt::AscendingOrder);
   }
 
   void focus_spectrum() {
@@ -452,11 +501,14 @@ class LayersPanel : public QWidget {
   TitleControls* controls_ = nullptr;
   SegmentSwitch* mode_ = nullptr;
   QLineEdit* filter_ = nullptr;
+  QComboBox* group_ = nullptr;
+  LayerGroups* groups_ = nullptr;
+  std::optional<CopiedSettings> copied_;
   QWidget* map_area_ = nullptr;
   QComboBox* measure_ = nullptr;
   LayerMap* map_ = nullptr;
   LayerTableView* table_ = nullptr;
-  Foot* foot_ = nullptr;
+  LayersFoot* foot_ = nullptr;
   QString problem_;
   bool showing_ = false, measure_chosen_ = false, shape_chosen_ = false;
 };

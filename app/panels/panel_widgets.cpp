@@ -170,6 +170,14 @@ void ReadoutRow::setValue(int cell, const QString& value, const QString& tip) {
   values_[std::size_t(cell)]->setToolTip(tip);
 }
 
+void ReadoutRow::setItalic(int cell, bool italic) {
+  QLabel* value = values_[std::size_t(cell)];
+  if (value->font().italic() == italic) return;
+  QFont font = value->font();
+  font.setItalic(italic);
+  value->setFont(font);
+}
+
 void ReadoutRow::setCellVisible(int cell, bool visible) {
   names_[std::size_t(cell)]->setVisible(visible);
   values_[std::size_t(cell)]->setVisible(visible);

@@ -91,6 +91,8 @@ class ReadoutRow : public QWidget {
   void setValue(int cell, const QString& value, const QString& tip = {});
   QString value(int cell) const { return values_[std::size_t(cell)]->text(); }
   void setCellVisible(int cell, bool visible);
+  void setName(int cell, const QString& name) { names_[std::size_t(cell)]->setText(name); }
+  void setItalic(int cell, bool italic);  ///< of an estimate
 
  private:
   QGridLayout* grid_;

@@ -11,6 +11,8 @@ namespace lrc::app {
 class Workspace;
 
 QWidget* make_start_page(Workspace& workspace, QWidget* parent);
+/// Stands where a model would after Workspace::openFailed.
+QWidget* make_open_report_page(Workspace& workspace, QWidget* parent);
 QWidget* make_layers_panel(Workspace& workspace, QWidget* parent);
 QWidget* make_recipe_panel(Workspace& workspace, QWidget* parent);
 QWidget* make_spectrum_panel(Workspace& workspace, QWidget* parent);

@@ -3,6 +3,7 @@
 // values) and the selected layers (edits their overrides; what they inherit stands dim).
 #include <QWidget>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "run/recipe.h"
@@ -22,21 +23,9 @@ namespace lrc::app {
 
 class ElidedLabel;
 class FoldingSection;
+class NumberBar;
+class OverrideMark;
 class Workspace;
-
-/// Exclusive numbers in one frame; none is checked when the value is mixed or not among them.
-class NumberBar : public QWidget {
-  Q_OBJECT
- public:
-  NumberBar(const QString& accessible_name, const std::vector<int>& numbers, QWidget* parent);
-  void setValue(int value);  ///< −1: none
-
- signals:
-  void chosen(int value);
-
- private:
-  std::vector<std::pair<int, QToolButton*>> buttons_;
-};
 
 class RecipeFields : public QWidget {
   Q_OBJECT
@@ -50,7 +39,7 @@ class RecipeFields : public QWidget {
   /// A label with the mark of an override, an editor, and ↺ where the selection has its own value.
   struct Row {
     QWidget* holder = nullptr;
-    QWidget* mark = nullptr;
+    OverrideMark* mark = nullptr;
     QLabel* label = nullptr;
     QWidget* editor = nullptr;
     QToolButton* reset = nullptr;

@@ -14,6 +14,7 @@
 #include "panels/panels.h"
 #include "panels/recipe_fields.h"
 #include "plot_style.h"
+#include "run/recipe_title.h"
 #include "widgets.h"
 #include "workspace.h"
 
@@ -129,38 +130,28 @@ class RecipePanel : public QWidget {
   }
 
   void fill_presets() {
-    try {
-      presets_ = shipped_recipes();
-    } catch (const Error& error) {
-      workspace_.log(LogLevel::warning, QString::fromUtf8(error.what()));
-    }
     preset_->clear();
-    for (const Recipe& recipe : presets_) preset_->addItem(QString::fromStdString(recipe.name));
-  }
-
-  /// The preset as it would stand here: where the text and the overrides are the person's, they stay out of the comparison.
-  bool equals_preset(const Recipe& preset) const {
-    return workspace_.hasModel() && fitted_to(preset, *workspace_.model()) == workspace_.draft();
+    for (const Recipe& recipe : workspace_.presets()) preset_->addItem(QString::fromStdString(recipe.name));
   }
 
   void take_preset(int index) {
-    if (index < 0 || std::size_t(index) >= presets_.size() || !workspace_.hasModel()) return;
-    const Recipe recipe = fitted_to(presets_[std::size_t(index)], *workspace_.model());
+    const auto& presets = workspace_.presets();
+    if (index < 0 || std::size_t(index) >= presets.size() || !workspace_.hasModel()) return;
+    const Recipe& recipe = presets[std::size_t(index)];
     workspace_.editDraft(tr("Preset %1").arg(QString::fromStdString(recipe.name)), recipe);
     refresh();
   }
 
   void refresh() {
     if (!workspace_.hasModel()) return;
-    base_ = -1;
-    for (std::size_t i = 0; i < presets_.size(); ++i)
-      if (presets_[i].name == workspace_.draft().name) base_ = int(i);
-    const bool edited = base_ < 0 || !equals_preset(presets_[std::size_t(base_)]);
-    // The first line names what the draft is; the list keeps the presets' own names.
-    for (std::size_t i = 0; i < presets_.size(); ++i) {
-      const QString name = QString::fromStdString(presets_[i].name);
-      preset_->setItemText(int(i), edited && int(i) == base_ ? tr("%1 · edited").arg(name) : name);
-    }
+    const auto& presets = workspace_.presets();
+    const Recipe& draft = workspace_.draft();
+    const Recipe* origin = origin_of(draft.name, presets);
+    base_ = origin ? int(origin - presets.data()) : -1;
+    const bool edited = !origin || !(*origin == draft);
+    // The entry in force names what the draft is; the list keeps the presets' own names.
+    for (std::size_t i = 0; i < presets.size(); ++i)
+      preset_->setItemText(int(i), QString::fromStdString(int(i) == base_ ? draft.name : presets[i].name));
     preset_->setCurrentIndex(base_);
     preset_->setPlaceholderText(QString::fromStdString(workspace_.draft().name));
     preset_->setToolTip(base_ >= 0 ? preset_->currentText() : QString::fromStdString(workspace_.draft().name));
@@ -190,7 +181,6 @@ class RecipePanel : public QWidget {
   RecipeFields* fields_ = nullptr;
   QLabel* problem_ = nullptr;
   QPushButton *run_ = nullptr, *queue_ = nullptr;
-  std::vector<Recipe> presets_;
   int base_ = -1;
 };
 

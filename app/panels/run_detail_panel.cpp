@@ -11,6 +11,7 @@
 #include "models/draft_edits.h"
 #include "models/run_facts.h"
 #include "models/run_selection.h"
+#include "models/run_stages.h"
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
 #include "panels/plot_tools.h"
@@ -22,13 +23,6 @@
 namespace lrc::app {
 
 namespace {
-
-QString stage_title(const std::string& stage) {
-  if (stage.empty()) return {};
-  QString title = QString::fromStdString(stage);
-  title[0] = title[0].toUpper();
-  return title;
-}
 
 class RunDetailPanel : public QWidget, public PlotHooks {
  public:
@@ -214,32 +208,7 @@ void RunDetailPanel::showProgress() {
   const Manifest& manifest = shown->manifest;
   const ProgressUpdate& now = shown->progress;
   const bool running = shown->state == RunEntry::State::running;
-  std::vector<Stage> stages;
-  if (shown->state == RunEntry::State::done) {
-    for (const auto& [stage, seconds] : manifest.timings)
-      stages.push_back({stage_title(stage), seconds, true, 1, format_duration(seconds)});
-  } else {
-    bool before_current = running;
-    if (forecast_)
-      for (const auto& [stage, seconds] : forecast_->by_stage) {
-        Stage item{stage_title(stage), seconds, false, 0, QStringLiteral("≈ ") + format_duration(seconds)};
-        if (running && stage == now.stage) {
-          before_current = false;
-          item.fraction = now.total > 0 ? double(now.done) / double(now.total) : 0;
-          item.remark = tr("%1 of %2").arg(now.done).arg(now.total);
-        } else if (before_current && !now.stage.empty()) {
-          item.fraction = 1;
-        }
-        stages.push_back(item);
-      }
-    const bool known = std::any_of(stages.begin(), stages.end(), [&](const Stage& item) { return item.name == stage_title(now.stage); });
-    if (running && !now.stage.empty() && !known) {
-      for (Stage& item : stages) item.fraction = 1;  // a stage after those of the forecast
-      stages.push_back({stage_title(now.stage), now.elapsed_s + now.remaining_s.value_or(0), false,
-                        now.total > 0 ? double(now.done) / double(now.total) : 0, tr("%1 of %2").arg(now.done).arg(now.total)});
-    }
-  }
-  stages_->setStages(stages);
+  stages_->setStages(stages_of(*shown, forecast_));
   if (running)
     time_->setText(
         tr("%1 elapsed&nbsp;&nbsp; <b>%2</b>")

@@ -5,9 +5,11 @@
 #include <QPainter>
 #include <QPainterPath>
 
+#include "models/notebook.h"
 #include "panels/panel_widgets.h"
 #include "panels/plot_tools.h"
 #include "plot_style.h"
+#include "widgets.h"
 
 namespace lrc::app {
 
@@ -113,6 +115,17 @@ void RunDelegate::paint(QPainter* painter, const QStyleOptionViewItem& original,
       painter->setBrush(done ? QBrush(fill) : Qt::NoBrush);
       painter->drawPath(path);
       box.setLeft(box.left() + 16);
+      const Notebook& notebook = Notebook::of(workspace_);
+      if (notebook.isPinned(run->number)) {
+        themed_icon("pin").paint(painter, QRect(box.right() - 15, box.center().y() - 7, 14, 14));
+        box.setRight(box.right() - 18);
+      }
+      if (!notebook.runNote(run->number).isEmpty()) {
+        painter->setPen(Qt::NoPen);
+        painter->setBrush(c.text);
+        const QPointF corner = option.rect.topRight();
+        painter->drawPolygon(QPolygonF({corner + QPointF(-6, 0), corner + QPointF(1, 0), corner + QPointF(1, 7)}));
+      }
       break;
     }
     case RunTableModel::state: {
@@ -174,6 +187,8 @@ void RunTableView::keyPressEvent(QKeyEvent* event) {
     case Qt::Key_A:
     case Qt::Key_B:
     case Qt::Key_D:
+    case Qt::Key_N:
+    case Qt::Key_P:
       if (event->modifiers() == Qt::NoModifier) {
         emit keyed(event->key());
         return;

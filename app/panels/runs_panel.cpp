@@ -7,8 +7,10 @@
 #include <QUrl>
 #include <QVBoxLayout>
 
+#include "models/notebook.h"
 #include "models/run_selection.h"
 #include "models/run_table_model.h"
+#include "panels/note_editor.h"
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
 #include "panels/plot_tools.h"
@@ -89,9 +91,10 @@ RunsPanel::RunsPanel(Workspace& workspace, QWidget* parent)
   table_->sortByColumn(RunTableModel::number, Qt::DescendingOrder);
   auto* header = table_->horizontalHeader();
   const int digit = fontMetrics().horizontalAdvance('0');
-  const int characters[] = {0, 4, 0, 19, 5, 6, 7, 8, 5, 8};
+  const int characters[] = {0, 4, 0, 16, 5, 6, 7, 8, 5, 8};
   for (int column = 0; column < RunTableModel::column_count; ++column) {
-    header->setSectionResizeMode(column, QHeaderView::Interactive);
+    // The name takes what the figures leave.
+    header->setSectionResizeMode(column, column == RunTableModel::recipe ? QHeaderView::Stretch : QHeaderView::Interactive);
     header->resizeSection(column, column == RunTableModel::slot ? 28 : characters[column] * digit + 16);
   }
   table_->viewport()->installEventFilter(this);
@@ -174,7 +177,7 @@ void RunsPanel::follow() {
   pause_->setText(resumable ? tr("Resume") : tr("Pause"));
   pause_->setEnabled(active || resumable);
   stop_->setEnabled(active || (run && run->state == State::paused));
-  const bool done = run && run->state == State::done;
+  const bool done = run && run->usable();
   set_a_->setEnabled(done && !(workspace_.slotA() == Slot{run->number}));
   set_b_->setEnabled(done && !(workspace_.slotB() == Slot{run->number}));
   controls_->setContext(workspace_.hasModel() ? QString::fromStdString(workspace_.model()->display_name()) : QString());
@@ -211,14 +214,26 @@ void RunsPanel::act(int key) {
       workspace_.deleteRun(number);
       break;
     case Qt::Key_A:
-      if (run->state == RunEntry::State::done) workspace_.setSlotA({number});
+      if (run->usable()) workspace_.setSlotA({number});
       break;
     case Qt::Key_B:
-      if (run->state == RunEntry::State::done) workspace_.setSlotB({number});
+      if (run->usable()) workspace_.setSlotB({number});
       break;
     case Qt::Key_D:
       workspace_.editDraft(tr("Recipe of #%1 as draft").arg(number), run->manifest.recipe);
       break;
+    case Qt::Key_N: {
+      Notebook& notebook = Notebook::of(workspace_);
+      NoteEditor::open(this, table_->viewport()->mapToGlobal(table_->visualRect(table_->currentIndex()).bottomLeft()),
+                       tr("Note on #%1").arg(number), notebook.runNote(number),
+                       [&notebook, number](const QString& text) { notebook.setRunNote(number, text); });
+      break;
+    }
+    case Qt::Key_P: {
+      Notebook& notebook = Notebook::of(workspace_);
+      notebook.setPinned(number, !notebook.isPinned(number));
+      break;
+    }
     default:
       break;
   }
@@ -244,6 +259,9 @@ void RunsPanel::menu(const QPoint& position) {
   add("runSetAAction", tr("Set as A\tA"), set_a_->isEnabled(), [this] { act(Qt::Key_A); });
   add("runSetBAction", tr("Set as B\tB"), set_b_->isEnabled(), [this] { act(Qt::Key_B); });
   add("runOpenDraftAction", tr("Open recipe as draft\tD"), true, [this] { act(Qt::Key_D); });
+  add("runNoteAction", tr("Note…\tN"), true, [this] { act(Qt::Key_N); });
+  add("runPinAction", Notebook::of(workspace_).isPinned(number) ? tr("Unpin\tP") : tr("Pin on top of the slots\tP"), true,
+      [this] { act(Qt::Key_P); });
   menu->addSeparator();
   add("runCopyCommandAction", tr("Copy command"), true, [this, number] {
     if (const RunEntry* found = workspace_.findRun(number)) QGuiApplication::clipboard()->setText(workspace_.commandOf(*found));

@@ -57,7 +57,7 @@ class SpectrumPanel : public QWidget, public PlotHooks {
   std::vector<ShownLayer> shown_;
   bool only_worst_ = false;  ///< nothing is selected; the worst layer stands in
   std::vector<int> pinned_;
-  int cell_rank_, cell_bound_, cell_same_, cell_cost_, cell_adds_, cell_captured_;
+  int cell_rank_, cell_predicted_, cell_bound_, cell_same_, cell_cost_, cell_adds_, cell_captured_;
 };
 
 SpectrumPanel::SpectrumPanel(Workspace& workspace, QWidget* parent) : QWidget(parent), workspace_(workspace) {
@@ -96,8 +96,9 @@ SpectrumPanel::SpectrumPanel(Workspace& workspace, QWidget* parent) : QWidget(pa
   readout_ = new ReadoutRow(this);
   readout_->setObjectName("spectrumReadout");
   cell_rank_ = readout_->addCell(tr("rank"), "576 (100 %)");
-  cell_bound_ = readout_->addCell(tr("lower bound"), QStringLiteral("≥ 0.0888 %"));
-  cell_same_ = readout_->addCell(tr("same codes"), "0.0888 %");
+  cell_predicted_ = readout_->addCell(tr("predicted"), QStringLiteral("≈ 0.00888 %"));
+  cell_bound_ = readout_->addCell(tr("lower bound"), QStringLiteral("≥ 0.00888 %"));
+  cell_same_ = readout_->addCell(tr("same codes"), "0.00888 %");
   cell_captured_ = readout_->addCell(tr("captured"), "100 %");
   cell_cost_ = readout_->addCell(tr("cost"), "+18.88 b/w");
   cell_adds_ = readout_->addCell(tr("adds"), "8.88 MB");
@@ -110,10 +111,14 @@ SpectrumPanel::SpectrumPanel(Workspace& workspace, QWidget* parent) : QWidget(pa
   rows_grid_->setVerticalSpacing(0);
   layout->addWidget(rows_);
 
-  export_button->setMenu(make_export_menu(this, {plots_->upper(), plots_->lower()}, *this, "spectrum", [this] {
-    return QString::fromStdString(workspace_.model() ? workspace_.model()->display_name() : "") + QStringLiteral(" · ") +
-           workspace_.slotTitle(workspace_.slotB()) + QStringLiteral(" · ") + (shown_.empty() ? QString() : title(shown_.front().layer));
-  }));
+  export_button->setMenu(make_export_menu(
+      this, {plots_->upper(), plots_->lower()}, *this, "spectrum",
+      [this] {
+        return QString::fromStdString(workspace_.model() ? workspace_.model()->display_name() : "") + QStringLiteral(" · ") +
+               workspace_.slotTitle(workspace_.slotB()) + QStringLiteral(" · ") +
+               (shown_.empty() ? QString() : title(shown_.front().layer));
+      },
+      [this](bool shown) { plots_->showEstimates(shown); }));
 
   mode_->on_change = [this](int) { rebuild(); };
   connect(pin_, &QToolButton::toggled, this, [this](bool on) {
@@ -161,7 +166,7 @@ void SpectrumPanel::choose() {
           }
   }
   shown_.clear();
-  for (const int layer : layers) shown_.push_back({layer, {}, nullptr, nullptr});
+  for (const int layer : layers) shown_.push_back({layer, {}, nullptr});
   controls_->setContext(shown_.empty()      ? QString()
                         : shown_.size() > 1 ? tr("%1 layers").arg(shown_.size())
                                             : tr("%1  %2 × %3")
@@ -195,6 +200,7 @@ void SpectrumPanel::rebuild() {
     } catch (const Error&) {
       shown.scheme = {};  // the recipe panel says what is wrong with the draft
     }
+    shown.prediction = shown_.size() == 1 ? prediction_of(workspace_, shown.layer) : std::nullopt;
   }
   plots_->draw(shown_, mode_->current() == 1);
   readout_->setVisible(shown_.size() == 1);
@@ -246,6 +252,10 @@ void SpectrumPanel::followDraft() {
     }
   }
   explain();
+  // Whether B says anything about the draft may have changed with it.
+  if (shown_.size() == 1 && shown_.front().spectrum &&
+      prediction_of(workspace_, shown_.front().layer).has_value() != shown_.front().prediction.has_value())
+    return rebuild();
   if (find_method(shown_.front().scheme.method).uses_rank) update(int(shown_.front().scheme.rank));
 }
 
@@ -274,6 +284,22 @@ void SpectrumPanel::update(int rank) {
   readout_->setValue(cell_rank_, QString("%1 (%2 %)").arg(rank).arg(qRound(100.0 * rank / std::max(1, plots_->cursor()->maximum()))),
                      tr("%1 % of min(in, out)").arg(100.0 * rank / std::max(1, plots_->cursor()->maximum()), 0, 'f', 2));
   const auto bound = value_at(s.lower_bound_by_rank, r), same = value_at(s.same_codes_by_rank, r), captured = captured_share(s, r);
+  const double predicted = first.prediction ? predicted_at(s, first.prediction->factor, r).value_or(std::nan("")) : std::nan("");
+  const bool is_predicted = !std::isnan(predicted);
+  const bool solved = s.achieved_rank && *s.achieved_rank == r && s.achieved_loss_regularized;
+  readout_->setName(cell_predicted_, solved ? tr("solved") : tr("predicted"));
+  readout_->setItalic(cell_predicted_, !solved);
+  readout_->setValue(
+      cell_predicted_,
+      solved         ? per_cent(*s.achieved_loss_regularized)
+      : is_predicted ? QStringLiteral("≈ ") + per_cent(predicted)
+                     : dash,
+      solved         ? tr("Solved, regularised loss: %1 %").arg(100 * *s.achieved_loss_regularized, 0, 'g', 12)
+      : is_predicted ? tr("Predicted: the bound times %1, the factor by which B missed it here; over this role %2 … %3. A run replaces it.")
+                           .arg(first.prediction->factor, 0, 'f', 2)
+                           .arg(first.prediction->low, 0, 'f', 2)
+                           .arg(first.prediction->high, 0, 'f', 2)
+                     : tr("Not known: B has not solved this layer with the draft’s other settings."));
   readout_->setValue(cell_bound_, bound ? QStringLiteral("≥ ") + per_cent(*bound) : dash,
                      bound ? tr("Bound, regularised loss: %1 %").arg(100 * *bound, 0, 'g', 12) : QString());
   readout_->setValue(cell_same_, same ? per_cent(*same) : dash,
@@ -286,7 +312,8 @@ void SpectrumPanel::update(int rank) {
   plots_->lower()->setAccessibleDescription(tr("Error against rank for %1: rank %2, bound %3, same codes %4")
                                                 .arg(title(first.layer))
                                                 .arg(rank)
-                                                .arg(bound ? per_cent(*bound) : dash, same ? per_cent(*same) : dash));
+                                                .arg(bound ? per_cent(*bound) : dash, same ? per_cent(*same) : dash) +
+                                            (is_predicted && !solved ? tr(", predicted %1").arg(per_cent(predicted)) : QString()));
 }
 
 void SpectrumPanel::updateRows(int rank) {
@@ -391,8 +418,9 @@ void SpectrumPanel::changeEvent(QEvent* event) {
 
 void SpectrumPanel::resizeEvent(QResizeEvent* event) {
   QWidget::resizeEvent(event);
-  readout_->setCellVisible(cell_captured_, width() >= 520);
-  readout_->setCellVisible(cell_same_, width() >= 400);
+  readout_->setCellVisible(cell_captured_, width() >= 620);
+  readout_->setCellVisible(cell_adds_, width() >= 520);
+  readout_->setCellVisible(cell_same_, width() >= 440);
 }
 
 }  // namespace

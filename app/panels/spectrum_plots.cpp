@@ -14,6 +14,7 @@ namespace lrc::app {
 
 namespace {
 
+constexpr int plot_left = 80;           // pixels: axis name and "0.00001" beside each other
 constexpr double shown_decades = 1e-6;  // of the largest eigenvalue: what lies below is numerical dust
 
 QVector<double> ranks(std::size_t count, std::size_t first) {
@@ -61,7 +62,7 @@ SpectrumPlots::SpectrumPlots(Workspace& workspace, QWidget* parent)
   legend_->setTextFormat(Qt::RichText);
   legend_->setFont(font_of_points(font(), 8));
   legend_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
-  legend_->setContentsMargins(68, 0, 0, 0);
+  legend_->setContentsMargins(plot_left, 0, 0, 0);
   upper_ = new QCustomPlot(this);
   upper_->setObjectName("spectrumPlot");
   upper_->setAccessibleName(tr("Spectrum of the error"));
@@ -100,6 +101,9 @@ void SpectrumPlots::draw(const std::vector<ShownLayer>& shown, bool weights) {
   end_labels_.clear();
   captured_text_ = left_text_ = nullptr;
   fill_ = nullptr;
+  estimates_.clear();
+  estimate_marker_ = nullptr;
+  estimate_text_ = nullptr;
   upper_->clearPlottables();
   lower_->clearPlottables();
   shown_ = shown;
@@ -142,6 +146,7 @@ void SpectrumPlots::moveTo(int rank) {
     }
     upper_->replot(QCustomPlot::rpQueuedReplot);
   }
+  movePrediction(cursor_->rank());
 }
 
 void SpectrumPlots::setUpPlot(QCustomPlot* plot) {
@@ -149,8 +154,8 @@ void SpectrumPlots::setUpPlot(QCustomPlot* plot) {
   plot->setMinimumSize(160, 90);
   plot->setAutoAddPlottableToLegend(false);
   plot->axisRect()->setAutoMargins(QCP::msTop | QCP::msBottom);
-  plot->axisRect()->setMargins(QMargins(68, 0, 12, 0));
-  plot->axisRect()->setMinimumMargins(QMargins(68, 4, 12, 4));
+  plot->axisRect()->setMargins(QMargins(plot_left, 0, 12, 0));
+  plot->axisRect()->setMinimumMargins(QMargins(plot_left, 4, 12, 4));
   plot->setInteractions(QCP::iRangeZoom);
   plot->axisRect()->setRangeZoom(Qt::Horizontal);
   QCustomPlot* other = plot == upper_ ? lower_ : upper_;
@@ -304,6 +309,7 @@ void SpectrumPlots::drawLower() {
     if (single && shown.reference && !shown.reference->same_codes_by_rank.empty())
       addCurve(lower_, ranks(shown.reference->same_codes_by_rank.size(), 0), in_per_cent(shown.reference->same_codes_by_rank),
                QPen(c.a_fill, 1.0));
+    if (single && shown.prediction) drawPrediction(shown);
     drawMarkers(shown, single ? c.b_fill : series.color(), single);
     if (!single && !s->lower_bound_by_rank.empty()) {
       auto* text = add_text(*lower_, title(shown.layer), 0, 0, series.color(), Qt::AlignRight | Qt::AlignBottom);
@@ -314,7 +320,7 @@ void SpectrumPlots::drawLower() {
   if (shown_.size() == 1 && shown_.front().spectrum) {
     const LayerSpectrum& s = *shown_.front().spectrum;
     if (!s.same_codes_by_rank.empty()) {
-      auto* text = add_text(*lower_, tr("same codes"), 0, 0, c.b_text, Qt::AlignRight | Qt::AlignBottom);
+      auto* text = add_text(*lower_, tr("same codes (exact)"), 0, 0, c.b_text, Qt::AlignRight | Qt::AlignBottom);
       end_labels_.push_back({text, shown_.front().spectrum, false});
       remember(text, lower_);
     }
@@ -324,6 +330,55 @@ void SpectrumPlots::drawLower() {
       remember(text, lower_);
     }
   }
+}
+
+void SpectrumPlots::drawPrediction(const ShownLayer& shown) {
+  const Colours& c = colours();
+  const LayerSpectrum& s = *shown.spectrum;
+  const auto curve = [&](double factor) {
+    std::vector<double> values;
+    for (std::size_t rank = 0; rank < s.lower_bound_by_rank.size(); ++rank) values.push_back(*predicted_at(s, factor, rank));
+    return in_per_cent(values);
+  };
+  const QVector<double> x = ranks(s.lower_bound_by_rank.size(), 0);
+  QCPGraph* low = addCurve(lower_, x, curve(shown.prediction->low), Qt::NoPen);
+  QCPGraph* high = addCurve(lower_, x, curve(shown.prediction->high), Qt::NoPen);
+  QColor ground = c.b_fill;
+  ground.setAlphaF(0.12f);
+  high->setBrush(ground);
+  high->setChannelFillGraph(low);
+  QCPGraph* middle = addCurve(lower_, x, curve(shown.prediction->factor), QPen(c.b_fill, 1.3, Qt::DashLine));
+  estimate_marker_ = lower_->addGraph();
+  estimate_marker_->setLineStyle(QCPGraph::lsNone);
+  estimate_marker_->setScatterStyle(scatter(Marker::diamond, c.b_fill, 10, false));
+  estimate_text_ = add_text(*lower_, {}, 0, 0, c.b_text, Qt::AlignLeft | Qt::AlignBottom);
+  QFont italic = font_of_points(font(), 9, true);
+  italic.setItalic(true);
+  estimate_text_->setFont(italic);
+  estimate_text_->setPadding(QMargins(8, 0, 4, 2));
+  remember(estimate_text_, lower_);
+  estimates_ = {low, high, middle, estimate_marker_};
+}
+
+void SpectrumPlots::movePrediction(int rank) {
+  if (!estimate_marker_) return;
+  const ShownLayer& shown = shown_.front();
+  const auto value = predicted_at(*shown.spectrum, shown.prediction->factor, std::size_t(rank));
+  // At the rank that was solved there is nothing to predict.
+  const bool said = value && *value > 0 && !(shown.spectrum->achieved_rank && int(*shown.spectrum->achieved_rank) == rank);
+  estimate_marker_->data()->clear();
+  estimate_text_->setVisible(said);
+  if (said) {
+    estimate_marker_->addData(rank, 100 * *value);
+    estimate_text_->setText(QStringLiteral("≈ ") + format_error(*value));
+    estimate_text_->position->setCoords(rank, 100 * *value);
+  }
+  lower_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+void SpectrumPlots::showEstimates(bool shown) {
+  for (QCPGraph* graph : estimates_) graph->setVisible(shown);
+  if (estimate_text_) estimate_text_->setVisible(shown && !estimate_marker_->data()->isEmpty());
 }
 
 void SpectrumPlots::drawMarkers(const ShownLayer& shown, const QColor& colour, bool label) {

@@ -7,6 +7,7 @@
 #include <QWidget>
 #include <memory>
 
+#include "models/prediction.h"
 #include "panels/rank_cursor.h"
 #include "workspace.h"
 
@@ -15,7 +16,8 @@ namespace lrc::app {
 struct ShownLayer {
   int layer = -1;
   LayerScheme scheme;                                        ///< of the draft
-  std::shared_ptr<const LayerSpectrum> spectrum, reference;  ///< of B, and of A where it is another run
+  std::shared_ptr<const LayerSpectrum> spectrum, reference = {};  ///< of B, and of A where it is another run
+  std::optional<Prediction> prediction = {};                       ///< of a new solve, where B says anything about it
 };
 /// More layers than this are drawn as a median with a band.
 inline constexpr std::size_t most_single_curves = 8;
@@ -34,6 +36,8 @@ class SpectrumPlots : public QWidget {
   void resetZoom();
   double costPerRank() const;  ///< b/w, of the first layer
   void restyle();
+  /// Estimates never leave the window: hidden while a picture is made.
+  void showEstimates(bool shown);
 
   std::function<QString(const QPoint&)> hover_text;
 
@@ -45,6 +49,8 @@ class SpectrumPlots : public QWidget {
   void drawUpper();
   void drawLower();
   void drawMany();
+  void drawPrediction(const ShownLayer& shown);
+  void movePrediction(int rank);
   void drawMarkers(const ShownLayer& shown, const QColor& colour, bool label);
   void scaleY();
   void placeLabels();
@@ -59,6 +65,9 @@ class SpectrumPlots : public QWidget {
   QSharedPointer<CostTicker> cost_;
   QCPGraph* fill_ = nullptr;
   QCPItemText *captured_text_ = nullptr, *left_text_ = nullptr;
+  std::vector<QCPGraph*> estimates_;  ///< dashed curve and its band
+  QCPGraph* estimate_marker_ = nullptr;
+  QCPItemText* estimate_text_ = nullptr;
   std::vector<std::pair<QCustomPlot*, QCPAbstractItem*>> items_;
   /// A text that stays at the right end of a curve.
   struct EndLabel {

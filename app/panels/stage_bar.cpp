@@ -51,12 +51,12 @@ void StageBar::paintEvent(QPaintEvent*) {
     const Stage& stage = stages_[i];
     const QRectF bar(x, 0, widths[i], bar_height);
     painter.fillRect(bar, c.base);
-    const bool current = stage.fraction > 0 && stage.fraction < 1;
-    painter.fillRect(QRectF(x, 0, widths[i] * stage.fraction, bar_height), current ? c.highlight : c.codes);
+    const bool under_way = stage.fraction > 0 && stage.fraction < 1;
+    painter.fillRect(QRectF(x, 0, widths[i] * stage.fraction, bar_height), under_way ? c.highlight : c.codes);
     painter.setPen(c.line);
     painter.drawRect(bar.adjusted(0.5, 0.5, -0.5, -0.5));
     QFont font = this->font();
-    font.setBold(current);
+    font.setBold(stage.current);
     painter.setFont(font);
     painter.setPen(c.text);
     const int line = metrics.height();

@@ -3,15 +3,9 @@
 #include <QWidget>
 #include <vector>
 
-namespace lrc::app {
+#include "models/run_stages.h"
 
-struct Stage {
-  QString name;
-  double seconds = 0;  ///< measured, or forecast
-  bool measured = false;
-  double fraction = 0;  ///< done, 0…1
-  QString remark;       ///< under the name: "131 of 210", "≈ 35 s"
-};
+namespace lrc::app {
 
 class StageBar : public QWidget {
  public:

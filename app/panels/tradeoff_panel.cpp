@@ -122,7 +122,11 @@ TradeoffPanel::TradeoffPanel(Workspace& workspace, QWidget* parent)
   legend_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
   layout->addWidget(legend_);
 
-  export_button->setMenu(make_export_menu(this, {plot_}, *this, "trade-off", [this] { return tradeoff_.protocol; }));
+  export_button->setMenu(make_export_menu(this, {plot_}, *this, "trade-off", [this] {
+    const QString model = workspace_.hasModel() ? QString::fromStdString(workspace_.model()->display_name()) : QString();
+    const int bits = activations_->current();
+    return QStringList{model, tradeoff_.protocol, bits > 0 ? tr("%1-bit activations").arg(bits) : tr("all activations")}.join(" · ");
+  }));
   connect(as_table, &QToolButton::toggled, this, [this](bool on) { twin_->showTable(on); });
   connect(y_, &QComboBox::currentIndexChanged, this, [this] { refresh(); });
   activations_->on_change = [this](int) { refresh(); };

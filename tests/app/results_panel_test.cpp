@@ -6,6 +6,8 @@
 #include <QPushButton>
 #include <QTabWidget>
 #include <QTableView>
+#include <condition_variable>
+#include <mutex>
 
 #include "base/json.h"
 #include "models/compare_rows.h"
@@ -13,6 +15,7 @@
 #include "models/run_facts.h"
 #include "models/run_filter.h"
 #include "models/run_selection.h"
+#include "models/run_stages.h"
 #include "models/tradeoff_points.h"
 #include "panel_fixture.h"
 #include "plot_style.h"
@@ -113,33 +116,96 @@ TEST(Tradeoff, FrontierIsWhatNobodyBeats) {
   EXPECT_EQ(frontier(points), (std::vector<std::size_t>{0, 2}));
 }
 
+/// A run that waits after a given number of layers until it is let go.
+class Gate {
+ public:
+  Gate(Workspace& workspace, int layers) : left_(layers) {
+    workspace.setLayerObserver([this](const LayerRecord&) {
+      std::unique_lock lock(mutex_);
+      if (--left_ > 0) return;
+      waiting_ = true;
+      open_now_.wait(lock, [this] { return open_; });
+    });
+  }
+  ~Gate() { open(); }
+  bool waiting() {
+    const std::lock_guard lock(mutex_);
+    return waiting_;
+  }
+  void open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    open_now_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable open_now_;
+  int left_;
+  bool waiting_ = false, open_ = false;
+};
+
 TEST_F(RunsPanelTest, PauseResumeStop) {
   open(make_runs_panel);
   open_stories();
-  Recipe slow = small();
-  slow.calibration_tokens = 1024;
-  slow.iterations = 5;
-  workspace->editDraft("slow", slow);
+  workspace->editDraft("mine", small());
+  Gate gate(*workspace, 3);
   const int number = workspace->startRun();
   ASSERT_EQ(number, 3);
   RunSelection::of(*workspace).select(number);
   auto *pause = find<QPushButton>("runPause"), *stop = find<QPushButton>("runStop");
   using State = RunEntry::State;
-  ASSERT_TRUE(QTest::qWaitFor(
-      [&] { return workspace->findRun(number)->state == State::running && !workspace->findRun(number)->manifest.layers.empty(); }, 30000));
+  ASSERT_TRUE(QTest::qWaitFor([&] { return gate.waiting() && workspace->findRun(number)->state == State::running; }, 30000));
   QTest::mouseClick(pause, Qt::LeftButton);
+  gate.open();
   ASSERT_TRUE(QTest::qWaitFor([&] { return workspace->findRun(number)->state != State::running; }, 30000));
-  if (workspace->findRun(number)->state == State::done) GTEST_SKIP() << "the run was over before the click";
   EXPECT_EQ(workspace->findRun(number)->state, State::paused);
   EXPECT_EQ(pause->text(), "Resume");
   const std::size_t solved = workspace->findRun(number)->manifest.layers.size();
-  EXPECT_GT(solved, 0u);
+  EXPECT_GE(solved, 2u);
+  EXPECT_LT(solved, 35u);
+  EXPECT_FALSE(workspace->findRun(number)->usable());
   QTest::mouseClick(stop, Qt::LeftButton);
   EXPECT_EQ(workspace->findRun(number)->state, State::stopped);
   QTest::mouseClick(pause, Qt::LeftButton);
   ASSERT_TRUE(QTest::qWaitFor([&] { return workspace->findRun(number)->state == State::done; }, 60000));
   EXPECT_EQ(workspace->findRun(number)->manifest.layers.size(), 35u);
   EXPECT_EQ(workspace->slotB(), Slot{number}) << "the newest finished run is the candidate";
+}
+
+TEST(RunStages, TakeTurnsUntilTheEvaluation) {
+  Forecast forecast;
+  forecast.by_stage = {{"rotate", 1}, {"calibrate", 4}, {"solve", 5}};
+  RunEntry run;
+  run.state = RunEntry::State::running;
+  const auto report = [&](const char* stage, std::size_t done, std::size_t total) {
+    ProgressUpdate update;
+    update.stage = stage;
+    update.done = done;
+    update.total = total;
+    run.progress = update;
+    std::erase_if(run.stages, [&](const ProgressUpdate& other) { return other.stage == stage; });
+    run.stages.push_back(update);
+  };
+  report("rotate", 1, 30);
+  report("calibrate", 1, 30);
+  report("solve", 7, 210);
+  const auto stages = stages_of(run, forecast);
+  ASSERT_EQ(stages.size(), 3u);
+  EXPECT_NEAR(stages[1].fraction, 1 / 30.0, 1e-12) << "calibrating goes on after the first layer is solved";
+  EXPECT_NEAR(stages[2].fraction, 7 / 210.0, 1e-12);
+  EXPECT_FALSE(stages[1].current);
+  EXPECT_TRUE(stages[2].current);
+  EXPECT_EQ(stages[1].remark, "1 of 30");
+  // While it is evaluated, what was solved is over and measured.
+  run.manifest.state = RunState::done;
+  run.manifest.timings = {{"rotate", 1}, {"calibrate", 3}, {"solve", 6}};
+  report("evaluate", 512, 2048);
+  const auto evaluating = stages_of(run, forecast);
+  ASSERT_EQ(evaluating.size(), 4u);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(evaluating[std::size_t(i)].fraction, 1);
+  EXPECT_EQ(evaluating[3].name, "Evaluate");
+  EXPECT_EQ(evaluating[3].fraction, 0.25);
 }
 
 TEST_F(RunsPanelTest, KeysAndFilter) {

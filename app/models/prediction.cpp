@@ -1,0 +1,53 @@
+#include "models/prediction.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "models/run_facts.h"
+#include "models/spectrum_curves.h"
+
+namespace lrc::app {
+
+namespace {
+
+std::optional<double> factor_of(const LayerRecord* record) {
+  if (!record || !(record->lower_bound > 0) || !(record->loss_regularized > 0)) return {};
+  return std::max(1.0, record->loss_regularized / record->lower_bound);
+}
+
+}  // namespace
+
+std::optional<Prediction> prediction_of(const Workspace& workspace, int layer) {
+  const RunEntry* b = run_in(workspace, workspace.slotB());
+  if (!b || !workspace.hasModel() || layer < 0 || std::size_t(layer) >= workspace.model()->layers().size()) return {};
+  const auto& layers = workspace.model()->layers();
+  const LayerInfo& info = layers[std::size_t(layer)];
+  const auto& draft = workspace.draftSchemes()[std::size_t(layer)];
+  if (!draft || !(b->manifest.recipe.rotation == workspace.draft().rotation)) return {};
+  try {
+    LayerScheme ran = effective_scheme(b->manifest.recipe, info);
+    ran.rank = draft->rank;
+    if (!(ran == *draft)) return {};
+  } catch (const Error&) {
+    return {};
+  }
+  const auto own = factor_of(workspace.record(workspace.slotB(), layer));
+  if (!own) return {};
+  std::vector<double> factors;
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    if (layers[i].role == info.role)
+      if (const auto factor = factor_of(workspace.record(workspace.slotB(), int(i)))) factors.push_back(*factor);
+  std::sort(factors.begin(), factors.end());
+  const auto quantile = [&](double q) { return factors[std::size_t(q * double(factors.size() - 1) + 0.5)]; };
+  return Prediction{*own, std::min(*own, quantile(0.1)), std::max(*own, quantile(0.9))};
+}
+
+std::optional<double> predicted_at(const LayerSpectrum& spectrum, double factor, std::size_t rank) {
+  const auto bound = value_at(spectrum.lower_bound_by_rank, rank);
+  if (!bound) return {};
+  double value = *bound * factor;
+  if (const auto same = value_at(spectrum.same_codes_by_rank, rank)) value = std::min(value, *same);
+  return std::max(value, *bound);
+}
+
+}  // namespace lrc::app

@@ -1,0 +1,361 @@
+// The sections of the recipe: which fields there are and what each of them edits.
+#include <QCheckBox>
+#include <QComboBox>
+#include <QDoubleSpinBox>
+#include <QFileDialog>
+#include <QFileInfo>
+#include <QLabel>
+#include <QLineEdit>
+#include <QSlider>
+#include <QSpinBox>
+#include <QToolButton>
+#include <QVBoxLayout>
+
+#include "models/draft_edits.h"
+#include "panels/panel_widgets.h"
+#include "panels/recipe_fields.h"
+#include "panels/recipe_rows.h"
+#include "plot_style.h"
+#include "widgets.h"
+#include "workspace.h"
+
+namespace lrc::app {
+
+namespace {
+
+QString group_text(std::size_t group) { return group == 0 ? QObject::tr("row") : QString::number(group); }
+
+}  // namespace
+
+void RecipeFields::make_method() {
+  method_section_ = add_section(tr("Method"), true);
+  method_ = new QComboBox(this);
+  method_->setObjectName("recipeMethod");
+  for (const SolveMethod& method : methods()) {
+    method_->addItem(QString::fromUtf8(method.title.data(), qsizetype(method.title.size())),
+                     QByteArray(method.name.data(), qsizetype(method.name.size())));
+    method_->setItemData(method_->count() - 1, QString::fromUtf8(method.explanation.data(), qsizetype(method.explanation.size())),
+                         Qt::ToolTipRole);
+  }
+  method_->setMinimumContentsLength(6);
+  method_->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
+  add_row(
+      method_section_, tr("Method"), method_, [](const Override& own) { return own.method.has_value(); },
+      [](Override& own) { own.method.reset(); });
+  connect(method_, &QComboBox::activated, this, [this] {
+    const std::string name = method_->currentData().toByteArray().toStdString();
+    edit(
+        tr("Method → %1").arg(method_->currentText()), [name](Recipe& recipe) { recipe.method = name; },
+        [name](Override& own) { own.method = name; });
+  });
+  passes_ = new QSpinBox(this);
+  passes_->setObjectName("recipePasses");
+  passes_->setRange(1, 8);
+  passes_->setToolTip(tr("T of LRC(T): how often codes and factors are updated in turn. More passes: less error, longer solving."));
+  add_row(
+      method_section_, tr("Passes"), passes_, [](const Override& own) { return own.iterations.has_value(); },
+      [](Override& own) { own.iterations.reset(); });
+  connect(passes_, &QSpinBox::valueChanged, this, [this](int value) {
+    edit(
+        tr("Passes → %1").arg(value), [value](Recipe& recipe) { recipe.iterations = value; },
+        [value](Override& own) { own.iterations = value; }, 11);
+  });
+  deflate_ = new QCheckBox(tr("deflated"), this);
+  deflate_->setObjectName("recipeDeflate");
+  deflate_->setToolTip(tr("Update-Quant on what the branch cannot reach. Less error at the same size; a little longer solving."));
+  add_row(
+      method_section_, {}, deflate_, [](const Override& own) { return own.deflate.has_value(); },
+      [](Override& own) { own.deflate.reset(); });
+  connect(deflate_, &QCheckBox::clicked, this, [this](bool on) {
+    edit(
+        on ? tr("Deflated") : tr("Not deflated"), [on](Recipe& recipe) { recipe.deflate = on; }, [on](Override& own) { own.deflate = on; });
+  });
+  skip_ = new QCheckBox(tr("leave in float"), this);
+  skip_->setObjectName("recipeSkip");
+  skip_->setToolTip(tr("These layers are not quantized at all."));
+  add_row(
+      method_section_, {}, skip_, [](const Override& own) { return own.skip.has_value(); }, [](Override& own) { own.skip.reset(); });
+  connect(skip_, &QCheckBox::clicked, this,
+          [this](bool on) { edit(on ? tr("Left in float") : tr("Quantized"), {}, [on](Override& own) { own.skip = on; }); });
+}
+
+void RecipeFields::make_weights() {
+  weights_section_ = add_section(tr("Weights"), false);
+  weight_bits_ = new NumberBar(tr("Weight bits"), {2, 3, 4, 5, 6, 8}, this);
+  weight_bits_->setObjectName("recipeWeightBits");
+  add_row(
+      weights_section_, tr("Bits"), weight_bits_, [](const Override& own) { return own.weight_bits.has_value(); },
+      [](Override& own) { own.weight_bits.reset(); });
+  connect(weight_bits_, &NumberBar::chosen, this, [this](int bits) {
+    edit(
+        tr("Weight bits → %1").arg(bits), [bits](Recipe& recipe) { recipe.weight.bits = bits; },
+        [bits](Override& own) { own.weight_bits = bits; });
+  });
+  group_ = new QComboBox(this);
+  group_->setObjectName("recipeGroup");
+  group_->setToolTip(tr("Weights that share a scale, along a row. Smaller groups: less error, more bytes for scales."));
+  add_row(
+      weights_section_, tr("Group"), group_, [](const Override& own) { return own.group_size.has_value(); },
+      [](Override& own) { own.group_size.reset(); });
+  connect(group_, &QComboBox::activated, this, [this] {
+    const std::size_t size = group_->currentData().toULongLong();
+    edit(
+        tr("Weight group → %1").arg(group_text(size)), [size](Recipe& recipe) { recipe.weight.group_size = size; },
+        [size](Override& own) { own.group_size = size; });
+  });
+  group_note_ = new ElidedLabel({}, Qt::ElideRight, weights_section_);
+  group_note_->setObjectName("recipeGroupNote");
+  group_note_->setDim(true);
+  group_note_->setFont(font_of_points(font(), 8));
+  weights_section_->body()->addWidget(group_note_);
+  weight_clip_ = new QComboBox(this);
+  weight_clip_->setObjectName("recipeWeightClip");
+  weight_clip_->addItem(tr("search"), int(WeightClip::search));
+  weight_clip_->addItem(tr("none"), int(WeightClip::none));
+  weight_clip_->setToolTip(tr("search: the scale of each row or group is shrunk where that lowers its rounding error."));
+  add_row(weights_section_, tr("Clip"), weight_clip_);
+  connect(weight_clip_, &QComboBox::activated, this, [this] {
+    const auto clip = WeightClip(weight_clip_->currentData().toInt());
+    edit(tr("Weight clip → %1").arg(weight_clip_->currentText()), [clip](Recipe& recipe) { recipe.weight.clip = clip; });
+  });
+}
+
+void RecipeFields::make_activations() {
+  activations_section_ = add_section(tr("Activations"), true);
+  act_bits_ = new NumberBar(tr("Activation bits"), {4, 6, 8, 16}, this);
+  act_bits_->setObjectName("recipeActBits");
+  act_bits_->setToolTip(tr("16: the activation quantizer is off."));
+  add_row(
+      activations_section_, tr("Bits"), act_bits_, [](const Override& own) { return own.activation_bits.has_value(); },
+      [](Override& own) { own.activation_bits.reset(); });
+  connect(act_bits_, &NumberBar::chosen, this, [this](int bits) {
+    edit(
+        tr("Activation bits → %1").arg(bits), [bits](Recipe& recipe) { recipe.activation.bits = bits; },
+        [bits](Override& own) { own.activation_bits = bits; });
+  });
+  act_group_ = new QComboBox(this);
+  act_group_->setObjectName("recipeActGroup");
+  add_row(activations_section_, tr("Scale per"), act_group_);
+  connect(act_group_, &QComboBox::activated, this, [this] {
+    const std::size_t size = act_group_->currentData().toULongLong();
+    edit(tr("Activation group → %1").arg(act_group_->currentText()), [size](Recipe& recipe) { recipe.activation.group_size = size; });
+  });
+  auto* clip = new QWidget(this);
+  auto* cells = new QHBoxLayout(clip);
+  cells->setContentsMargins(0, 0, 0, 0);
+  cells->setSpacing(8);
+  act_clip_slider_ = new QSlider(Qt::Horizontal, clip);
+  act_clip_slider_->setObjectName("recipeActClipSlider");
+  act_clip_slider_->setAccessibleName(tr("Activation clip"));
+  act_clip_slider_->setRange(50, 100);
+  act_clip_ = new QDoubleSpinBox(clip);
+  act_clip_->setObjectName("recipeActClip");
+  act_clip_->setAccessibleName(tr("Activation clip"));
+  act_clip_->setRange(0.05, 1.0);
+  act_clip_->setSingleStep(0.01);
+  act_clip_->setDecimals(2);
+  act_clip_->setLocale(QLocale::c());
+  cells->addWidget(act_clip_slider_, 1);
+  cells->addWidget(act_clip_);
+  clip->setToolTip(tr("The largest activation of a token times this is the top of the grid. Lower: finer steps, outliers cut."));
+  Row& row = add_row(
+      activations_section_, tr("Clip"), clip, [](const Override& own) { return own.clip.has_value(); },
+      [](Override& own) { own.clip.reset(); });
+  row.label->setBuddy(act_clip_);
+  const auto set_clip = [this](double value) {
+    edit(
+        tr("Activation clip → %1").arg(value, 0, 'f', 2), [value](Recipe& recipe) { recipe.activation.clip = float(value); },
+        [value](Override& own) { own.clip = float(value); }, 1000 + drag_);
+  };
+  connect(act_clip_slider_, &QSlider::sliderPressed, this, [this] { ++drag_; });
+  connect(act_clip_slider_, &QSlider::valueChanged, this, [set_clip](int value) { set_clip(value / 100.0); });
+  connect(act_clip_, &QDoubleSpinBox::valueChanged, this, set_clip);
+}
+
+void RecipeFields::make_rotation() {
+  rotation_section_ = add_section(tr("Rotation"), false);
+  auto* boxes = new QWidget(this);
+  auto* cells = new QHBoxLayout(boxes);
+  cells->setContentsMargins(0, 0, 0, 0);
+  const auto make = [&](const QString& name, const QString& tip) {
+    auto* box = new QCheckBox(name, boxes);
+    box->setObjectName("recipe" + name);
+    box->setToolTip(tip);
+    cells->addWidget(box);
+    return box;
+  };
+  r1_ = make("R1", tr("Rotates the residual stream; folded into the weights, costs nothing at run time."));
+  r2_ = make("R2", tr("Rotates each attention head; folded into the weights."));
+  r4_ = make("R4", tr("Rotates the input of down_proj online, at every token."));
+  cells->addStretch(1);
+  boxes->setAccessibleName(tr("Rotations"));
+  add_row(rotation_section_, tr("Rotate"), boxes);
+  const auto toggle = [this](QCheckBox* box, bool RotationChoice::*member) {
+    connect(box, &QCheckBox::clicked, this, [this, box, member](bool on) {
+      edit(tr("%1 %2").arg(box->text(), on ? tr("on") : tr("off")), [member, on](Recipe& recipe) { recipe.rotation.*member = on; });
+    });
+  };
+  toggle(r1_, &RotationChoice::r1);
+  toggle(r2_, &RotationChoice::r2);
+  toggle(r4_, &RotationChoice::r4);
+  seed_ = new QSpinBox(this);
+  seed_->setObjectName("recipeRotationSeed");
+  seed_->setRange(0, 1000000);
+  add_row(rotation_section_, tr("Seed"), seed_);
+  connect(seed_, &QSpinBox::valueChanged, this, [this](int value) {
+    edit(
+        tr("Rotation seed → %1").arg(value), [value](Recipe& recipe) { recipe.rotation.seed = std::uint64_t(value); }, {}, 12);
+  });
+  rotation_note_ = new ElidedLabel({}, Qt::ElideRight, rotation_section_);
+  rotation_note_->setDim(true);
+  rotation_note_->setFont(font_of_points(font(), 8));
+  rotation_section_->body()->addWidget(rotation_note_);
+}
+
+void RecipeFields::make_correction() {
+  correction_section_ = add_section(tr("Correction"), true);
+  auto* editor = new QWidget(this);
+  auto* cells = new QHBoxLayout(editor);
+  cells->setContentsMargins(0, 0, 0, 0);
+  cells->setSpacing(8);
+  rank_slider_ = new QSlider(Qt::Horizontal, editor);
+  rank_slider_->setObjectName("recipeRankSlider");
+  rank_slider_->setAccessibleName(tr("Rank, per cent of min(in, out)"));
+  rank_slider_->setRange(0, 100);  // half per cents
+  rank_slider_->setPageStep(10);
+  rank_ = new QLineEdit(editor);
+  rank_->setObjectName("recipeRank");
+  rank_->setAccessibleName(tr("Rank"));
+  rank_->setAlignment(Qt::AlignRight);
+  rank_->setFixedWidth(fontMetrics().horizontalAdvance("57 … 115") + 16);
+  rank_->setToolTip(tr("57 or 10%. More rank: less error, more bytes, slower decoding."));
+  cells->addWidget(rank_slider_, 1);
+  cells->addWidget(rank_);
+  Row& row = add_row(
+      correction_section_, tr("Rank"), editor, [](const Override& own) { return own.rank.has_value(); },
+      [](Override& own) { own.rank.reset(); });
+  row.label->setBuddy(rank_);
+  connect(rank_slider_, &QSlider::sliderPressed, this, [this] { ++drag_; });
+  connect(rank_slider_, &QSlider::valueChanged, this, [this](int halves) {
+    const RankChoice rank{true, halves / 2.0};
+    edit(
+        tr("Rank → %1").arg(QString::fromStdString(to_string(rank))), [rank](Recipe& recipe) { recipe.rank = rank; },
+        [rank](Override& own) { own.rank = rank; }, 2000 + drag_);
+  });
+  connect(rank_, &QLineEdit::editingFinished, this, &RecipeFields::take_rank_text);
+  // The forecast follows each key; the keys until Enter are one undo step.
+  connect(rank_, &QLineEdit::textEdited, this, [this](const QString& text) {
+    try {
+      const RankChoice rank = parse_rank(text.trimmed().toStdString());
+      rank_problem_->hide();
+      edit(
+          tr("Rank → %1").arg(text.trimmed()), [rank](Recipe& recipe) { recipe.rank = rank; }, [rank](Override& own) { own.rank = rank; },
+          3000 + drag_);
+    } catch (const Error&) {
+      // Not a rank yet; said when the field is left.
+    }
+  });
+  for (auto [label, name] : {std::pair{&rank_problem_, "recipeRankProblem"}, std::pair{&rank_note_, "recipeRankNote"}}) {
+    *label = new ElidedLabel({}, Qt::ElideRight, correction_section_);
+    (*label)->setObjectName(name);
+    (*label)->setDim(true);
+    (*label)->setFont(font_of_points(font(), 8));
+    correction_section_->body()->addWidget(*label);
+  }
+  rank_problem_->hide();
+  rank_rule_ = new QComboBox(this);
+  rank_rule_->setObjectName("recipeRankRule");
+  rank_rule_->addItem(tr("% of min(in, out)"), int(RankRule::min_dimension));
+  rank_rule_->addItem(tr("% of parameters"), int(RankRule::parameters));
+  rank_rule_->setToolTip(tr("What the per cent of the rank is a part of."));
+  add_row(correction_section_, tr("Rule"), rank_rule_);
+  connect(rank_rule_, &QComboBox::activated, this, [this] {
+    const auto rule = RankRule(rank_rule_->currentData().toInt());
+    edit(tr("Rank rule → %1").arg(rank_rule_->currentText()), [rule](Recipe& recipe) { recipe.rank_rule = rule; });
+  });
+}
+
+void RecipeFields::make_calibration() {
+  calibration_section_ = add_section(tr("Calibration"), false);
+  auto* editor = new QWidget(this);
+  auto* cells = new QHBoxLayout(editor);
+  cells->setContentsMargins(0, 0, 0, 0);
+  cells->setSpacing(4);
+  text_ = new ElidedLabel({}, Qt::ElideMiddle, editor);
+  text_->setObjectName("recipeCalibration");
+  auto* choose = new IconButton("folder", tr("Choose a text"), editor);
+  choose->setObjectName("recipeCalibrationChoose");
+  auto* shipped = new IconButton("reset", tr("Back to the shipped WikiText-2 slice"), editor);
+  shipped->setObjectName("recipeCalibrationShipped");
+  cells->addWidget(text_, 1);
+  cells->addWidget(choose);
+  cells->addWidget(shipped);
+  editor->setAccessibleName(tr("Calibration text"));
+  add_row(calibration_section_, tr("Text"), editor);
+  connect(choose, &QToolButton::clicked, this, &RecipeFields::choose_text);
+  connect(shipped, &QToolButton::clicked, this,
+          [this] { edit(tr("Shipped calibration text"), [](Recipe& recipe) { recipe.calibration.clear(); }); });
+  const auto spin = [&](const char* object_name, const QString& label, int low, int high, int step, int merge,
+                        std::size_t Recipe::*member) {
+    auto* box = new QSpinBox(this);
+    box->setObjectName(object_name);
+    box->setRange(low, high);
+    box->setSingleStep(step);
+    add_row(calibration_section_, label, box);
+    connect(box, &QSpinBox::valueChanged, this, [this, label, member, merge](int value) {
+      edit(
+          QString("%1 → %2").arg(label).arg(value), [member, value](Recipe& recipe) { recipe.*member = std::size_t(value); }, {}, merge);
+    });
+    return box;
+  };
+  tokens_ = spin("recipeCalibrationTokens", tr("Tokens"), 16, 4194304, 2048, 13, &Recipe::calibration_tokens);
+  context_ = spin("recipeCalibrationContext", tr("Context"), 16, 131072, 256, 14, &Recipe::calibration_context);
+  held_out_ = spin("recipeHeldOut", tr("Held-out"), 0, 64, 1, 15, &Recipe::held_out_windows);
+  held_out_->setToolTip(tr("Windows after the calibration ones that only measure."));
+  const auto number = [&](const char* object_name, const QString& label, double Recipe::*member, std::optional<double> Override::*own) {
+    auto* line = new QLineEdit(this);
+    line->setObjectName(object_name);
+    line->setAlignment(Qt::AlignRight);
+    add_row(
+        calibration_section_, label, line, [own](const Override& change) { return (change.*own).has_value(); },
+        [own](Override& change) { (change.*own).reset(); });
+    connect(line, &QLineEdit::editingFinished, this, [this, line, label, member, own] {
+      bool ok = false;
+      const double value = line->text().trimmed().toDouble(&ok);
+      if (!ok || !(value >= 0) || value > 1000) return refresh();
+      edit(
+          QString("%1 → %2").arg(label, line->text()), [member, value](Recipe& recipe) { recipe.*member = value; },
+          [own, value](Override& change) { change.*own = value; });
+    });
+    line->setToolTip(tr("Added to the diagonal of the second moments, as a part of its mean."));
+    return line;
+  };
+  damping_ = number("recipeDamping", tr("Damping"), &Recipe::damping, &Override::damping);
+  gptq_damping_ = number("recipeGptqDamping", tr("GPTQ's"), &Recipe::gptq_damping, &Override::gptq_damping);
+}
+void RecipeFields::take_rank_text() {
+  if (showing_ || !rank_->isModified()) return;
+  rank_->setModified(false);
+  ++drag_;
+  rank_problem_->hide();
+  try {
+    const RankChoice rank = parse_rank(rank_->text().trimmed().toStdString());
+    edit(
+        tr("Rank → %1").arg(rank_->text().trimmed()), [rank](Recipe& recipe) { recipe.rank = rank; },
+        [rank](Override& own) { own.rank = rank; });
+  } catch (const Error& error) {
+    rank_problem_->setText(QString::fromUtf8(error.what()));
+    rank_problem_->show();
+    rank_->selectAll();
+    return;
+  }
+  refresh();
+}
+
+void RecipeFields::choose_text() {
+  const QString file = QFileDialog::getOpenFileName(this, tr("Calibration text"), {}, tr("Texts (*.txt *.json *.raw *.md);;All files (*)"));
+  if (file.isEmpty()) return;
+  edit(tr("Calibration text → %1").arg(QFileInfo(file).fileName()), [file](Recipe& recipe) { recipe.calibration = file.toStdString(); });
+}
+
+}  // namespace lrc::app

@@ -1,0 +1,213 @@
+// Sessions: what is open, chosen and noted, as a file that opens elsewhere; and the copy of it that a crash leaves behind.
+#include <signal.h>
+
+#include <QApplication>
+#include <QDateTime>
+#include <QDir>
+#include <QFile>
+#include <QFileDialog>
+#include <QFileInfo>
+#include <QStandardPaths>
+
+#include "base/files.h"
+#include "models/notebook.h"
+#include "session_recovery.h"
+#include "workspace.h"
+#include "workspace_parts.h"
+
+namespace lrc::app {
+
+namespace {
+
+constexpr int session_format = 1;
+
+const char* perspective_name(Perspective perspective) {
+  switch (perspective) {
+    case Perspective::explore:
+      return "explore";
+    case Perspective::run:
+      return "run";
+    case Perspective::chat:
+      return "chat";
+    case Perspective::export_:
+      return "export";
+  }
+  return "explore";
+}
+
+QDir recovery_folder() { return QDir(QStandardPaths::writableLocation(QStandardPaths::AppLocalDataLocation)); }
+
+/// Throws Error with the sentence when the file is no session, or one of a newer program.
+Json read_session(const QString& file) {
+  const std::string name = file.toStdString();
+  Json json = read_json_file(name);
+  const auto wrong = [&](const std::string& what) { return Error(ErrorKind::bad_file, name + " is no session: " + what + "."); };
+  if (!json.is_object() || !json.contains("session_format") || !json["session_format"].is_number_integer())
+    throw wrong("session_format is missing");
+  const int format = json["session_format"].get<int>();
+  if (format > session_format)
+    throw Error(ErrorKind::unsupported, name + " was saved by a newer program (session format " + std::to_string(format) +
+                                            "; this one reads " + std::to_string(session_format) + "). Open it with that version.");
+  const auto model = json.find("model");
+  if (model == json.end() || !model->is_object() || !model->contains("path") || !(*model)["path"].is_string())
+    throw wrong("model.path is missing");
+  if (!json.contains("draft")) throw wrong("draft is missing");
+  recipe_from_json(json["draft"], name);
+  return json;
+}
+
+/// Where the session's model lies: as saved, or beside the session as it did then; empty when it is at neither place.
+QString model_of(const Json& session, const QString& file) {
+  const Json& model = session["model"];
+  const QString path = QString::fromStdString(model["path"].get<std::string>());
+  if (QFileInfo::exists(path)) return path;
+  if (!model.contains("relative_path") || !model["relative_path"].is_string()) return {};
+  const QString beside = QFileInfo(file).absoluteDir().absoluteFilePath(QString::fromStdString(model["relative_path"].get<std::string>()));
+  return QFileInfo::exists(beside) ? beside : QString();
+}
+
+}  // namespace
+
+QString recovery_file() { return recovery_folder().filePath(QString("recovery-%1.lrcsession").arg(QApplication::applicationPid())); }
+
+std::string session_content(const Workspace& workspace) {
+  Json notes = Notebook::of(const_cast<Workspace&>(workspace)).toJson();
+  notes.erase("views");  // looking is no change
+  return to_text(workspace.draft()) + notes.dump();
+}
+
+QString Workspace::sessionFile() const { return parts_->session_file; }
+bool Workspace::isModified() const { return model_ && session_content(*this) != parts_->saved_text; }
+
+bool Workspace::saveSession(const QString& file) {
+  if (!model_) return false;
+  Json json;
+  json["session_format"] = session_format;
+  const QDir folder = QFileInfo(file).absoluteDir();
+  const QString model_path = QString::fromStdString(std::filesystem::absolute(model_->checkpoint().path()).string());
+  json["model"] = {{"path", model_path.toStdString()},
+                   {"relative_path", folder.relativeFilePath(model_path).toStdString()},
+                   {"sha256", parts_->model_sha256}};
+  json["draft"] = to_json(draft_);
+  json["a"] = a_.run ? Json(*a_.run) : Json(nullptr);
+  json["b"] = b_.run ? Json(*b_.run) : Json(nullptr);
+  Json selected = Json::array();
+  for (const int layer : selection_) selected.push_back(model_->layers()[std::size_t(layer)].name);
+  json["selection"] = selected;
+  if (current_ >= 0) json["current"] = model_->layers()[std::size_t(current_)].name;
+  json["perspective"] = perspective_name(perspective_);
+  json["notebook"] = Notebook::of(*this).toJson();
+  try {
+    write_file_atomically(file.toStdString(), json.dump(2) + "\n");
+  } catch (const Error& error) {
+    banner(QString::fromUtf8(error.what()));
+    return false;
+  }
+  if (file != recovery_file()) {
+    parts_->session_file = file;
+    parts_->saved_text = session_content(*this);
+    QFile::remove(recovery_file());
+    noteRecentFile(file);
+    log(LogLevel::info, tr("Session saved as %1").arg(file));
+  }
+  return true;
+}
+
+void Workspace::openSession(const QString& file) {
+  Json json;
+  QString path;
+  try {
+    json = read_session(file);
+    path = parts_->located.isEmpty() ? model_of(json, file) : parts_->located;
+  } catch (const Error& error) {
+    banner(QString::fromUtf8(error.what()));
+    return;
+  }
+  parts_->located.clear();
+  if (path.isEmpty()) {
+    const QString missing = QString::fromStdString(json["model"]["path"].get<std::string>());
+    banner(tr("The model of %1 is not at %2.").arg(QFileInfo(file).fileName(), missing), tr("Locate…"), [this, file, missing] {
+      const QString found =
+          QFileDialog::getOpenFileName(QApplication::activeWindow(), tr("Where is %1 now?").arg(QFileInfo(missing).fileName()), {},
+                                       tr("Models (*.gguf *.safetensors config.json);;All files (*)"));
+      if (found.isEmpty()) return;
+      parts_->located = found.endsWith(".gguf") ? found : QFileInfo(found).path();
+      openSession(file);
+    });
+    return;
+  }
+  parts_->restore = std::move(json);
+  auto* once = new QObject(this);
+  connect(this, &Workspace::openFailed, once, [once] { once->deleteLater(); });
+  connect(this, &Workspace::modelOpened, once, [this, once, file] {
+    once->deleteLater();
+    if (!parts_->restore) return;
+    const Json& session = *parts_->restore;
+    draft_ = recipe_from_json(session["draft"], file.toStdString());
+    parts_->schemes_known = parts_->inherited_known = false;
+    parts_->problem.reset();
+    const bool recovered = QFileInfo(file).fileName().startsWith("recovery-");
+    Notebook::of(*this).fromJson(session.value("notebook", Json::object()));
+    if (!recovered) {
+      parts_->saved_text = session_content(*this);
+      parts_->session_file = file;
+      noteRecentFile(file);
+    }
+    std::vector<int> selected;
+    int current = -1;
+    const auto index_of = [this](const Json& name) {
+      if (!name.is_string()) return -1;
+      const LayerInfo* layer = model_->find_layer(name.get<std::string>());
+      return layer ? int(layer - model_->layers().data()) : -1;
+    };
+    if (const auto names = session.find("selection"); names != session.end() && names->is_array())
+      for (const Json& name : *names)
+        if (const int index = index_of(name); index >= 0) selected.push_back(index);
+    if (const auto name = session.find("current"); name != session.end()) current = index_of(*name);
+    const auto perspective = session.find("perspective");
+    // After the defaults of a fresh model are set.
+    QMetaObject::invokeMethod(
+        this,
+        [this, selected, current,
+         name = perspective != session.end() && perspective->is_string() ? perspective->get<std::string>() : std::string()] {
+          if (!selected.empty()) selectLayers(selected, current);
+          for (const Perspective candidate : {Perspective::explore, Perspective::run, Perspective::chat, Perspective::export_})
+            if (name == perspective_name(candidate)) setPerspective(candidate);
+          emit draftChanged();
+        },
+        Qt::QueuedConnection);
+  });
+  openModel(path);
+}
+
+// ---- Recovery ----------------------------------------------------------------------------------------------------------
+
+void Workspace::autosave() {
+  if (!model_ || !isModified()) return;
+  recovery_folder().mkpath(".");
+  saveSession(recovery_file());
+}
+
+void offer_recovery(Workspace& workspace) {
+  // One file a process: those of processes that live are theirs.
+  for (const QFileInfo& left : recovery_folder().entryInfoList({"recovery-*.lrcsession"}, QDir::Files, QDir::Time)) {
+    const qint64 process = left.completeBaseName().section('-', 1).toLongLong();
+    if (process <= 0 || ::kill(pid_t(process), 0) == 0) continue;
+    const QString kept = left.absoluteFilePath();
+    workspace.banner(QObject::tr("The program ended without closing its session. What was edited until %1 is kept.")
+                         .arg(left.lastModified().toString("d MMM HH:mm")),
+                     QObject::tr("Restore"), [&workspace, kept] { workspace.openSession(kept); });
+    return;
+  }
+}
+
+void forget_recovery() {
+  QFile::remove(recovery_file());
+  for (const QFileInfo& left : recovery_folder().entryInfoList({"recovery-*.lrcsession"}, QDir::Files)) {
+    const qint64 process = left.completeBaseName().section('-', 1).toLongLong();
+    const bool old = left.lastModified().daysTo(QDateTime::currentDateTime()) > 7;
+    if (process > 0 && old && ::kill(pid_t(process), 0) != 0) QFile::remove(left.absoluteFilePath());
+  }
+}
+
+}  // namespace lrc::app
