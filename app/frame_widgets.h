@@ -11,6 +11,8 @@ class DockTitle : public QWidget {
   Q_OBJECT
  public:
   DockTitle(QDockWidget* dock, const QString& title, QWidget* controls);
+  // The dock gives the title what it asks for: no more and no less than its height.
+  QSize sizeHint() const override { return {QWidget::sizeHint().width(), 30}; }
   QSize minimumSizeHint() const override { return {80, 30}; }
 
  protected:

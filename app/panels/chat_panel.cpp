@@ -6,12 +6,15 @@
 
 #include "models/run_facts.h"
 #include "panels/branch_box.h"
+#include "panels/chat_history.h"
 #include "panels/chat_side.h"
 #include "panels/chat_transcript.h"
 #include "panels/chat_worker.h"
 #include "panels/divergence_strip.h"
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
+#include "panels/prompt_preview.h"
+#include "panels/sample_batch.h"
 #include "panels/sampling_box.h"
 #include "panels/token_text.h"
 #include "plot_style.h"
@@ -45,6 +48,8 @@ class ChatPanel : public QWidget {
   void showDivergence();
   void pointAt(std::size_t turn, int token);
   void followBusy();
+  void preview();
+  void open(const std::vector<ChatTurn>& turns);
   std::size_t last() const { return turns_.size() - 1; }
 
   Workspace& workspace_;
@@ -59,6 +64,9 @@ class ChatPanel : public QWidget {
   QPlainTextEdit* input_;
   QPushButton* send_;
   SamplingBox* sampling_;
+  PromptPreview* preview_;
+  SampleBatch* batch_;
+  ChatHistory* history_;
   TokenPopover* popover_;
   std::vector<ChatTurn> turns_;
   bool rescoring_ = false, rescore_again_ = false;
@@ -127,7 +135,25 @@ void ChatPanel::build() {
   side_scroll->setWidgetResizable(true);
   side_scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
   side_scroll->setFixedWidth(264);
-  side_scroll->setWidget(sampling_);
+  auto* side = new QWidget(side_scroll);
+  auto* side_column = new QVBoxLayout(side);
+  side_column->setContentsMargins(0, 0, 8, 0);
+  side_column->setSpacing(8);
+  side_column->addWidget(sampling_);
+  const auto section = [&](const QString& title, QWidget* content) {
+    auto* folding = new FoldingSection(title, side);
+    folding->body()->addWidget(content);
+    side_column->addWidget(folding);
+    return folding;
+  };
+  preview_ = new PromptPreview(workspace_, side);
+  section(tr("As the model reads it"), preview_)->setOpen(false);
+  batch_ = new SampleBatch(side);
+  section(tr("Sample prompts"), batch_);
+  history_ = new ChatHistory(workspace_, side);
+  section(tr("History"), history_);
+  side_column->addStretch(1);
+  side_scroll->setWidget(side);
   halves->addWidget(side_scroll);
   popover_ = new TokenPopover(this);
   popover_->hide();
@@ -142,10 +168,9 @@ void ChatPanel::build() {
   shortcut("Ctrl+R", [this] { regenerate(); });
   shortcut("Ctrl+B", [this] { branch_->toggleBypass(); });
   shortcut("Esc", [this] {
-    if (popover_->isVisible())
-      popover_->hide();
-    else
-      worker_->stop();
+    if (popover_->isVisible()) return popover_->hide();
+    batch_->stop();
+    worker_->stop();
   });
 }
 
@@ -178,6 +203,18 @@ QWidget* ChatPanel::makeInput() {
 }
 
 void ChatPanel::listen() {
+  connect(input_, &QPlainTextEdit::textChanged, this, [this] { preview(); });
+  connect(sampling_->findChild<QComboBox*>("chatTemplate"), &QComboBox::currentIndexChanged, this, [this] { preview(); });
+  connect(batch_, &SampleBatch::promptAsked, this, [this](const QString& prompt) {
+    clearChat();
+    turns_.push_back({prompt, {}});
+    transcript_->addTurn(prompt);
+    start(false);
+  });
+  connect(batch_, &SampleBatch::chosen, this, [this](const std::vector<ChatTurn>& turns) { open(turns); });
+  connect(history_, &ChatHistory::chosen, this, [this](const std::vector<ChatTurn>& turns) {
+    if (!worker_->busy()) open(turns);
+  });
   connect(&workspace_, &Workspace::modelOpened, this, [this] { followModel(); });
   connect(&workspace_, &Workspace::modelClosed, this, [this] { followModel(); });
   connect(&workspace_, &Workspace::slotsChanged, this, [this] { followSlots(); });
@@ -249,8 +286,11 @@ void ChatPanel::listen() {
         answer.finished = true;
         showAnswer(last(), side);
       }
+    const bool answered = !rescoring_ && !turns_.empty();
     rescoring_ = false;
+    if (answered) history_->keep(turns_);
     followBusy();
+    if (answered && batch_->running()) return batch_->take(turns_.back());
     if (rescore_again_) {
       rescore_again_ = false;
       start(true);
@@ -315,6 +355,25 @@ void ChatPanel::clearChat() {
   turns_.clear();
   popover_->hide();
   transcript_->clear(workspace_.hasModel());
+  history_->begin();
+  showDivergence();
+}
+
+void ChatPanel::preview() {
+  std::vector<ChatTurn> turns = turns_;
+  if (const QString typed = input_->toPlainText(); !typed.trimmed().isEmpty()) turns.push_back({typed, {}});
+  preview_->show(sampling_->form(), std::move(turns));
+}
+
+void ChatPanel::open(const std::vector<ChatTurn>& turns) {
+  worker_->stop();
+  popover_->hide();
+  transcript_->clear(false);
+  turns_ = turns;
+  for (std::size_t turn = 0; turn < turns_.size(); ++turn) {
+    transcript_->addTurn(turns_[turn].prompt);
+    for (int side = 0; side < 2; ++side) showAnswer(turn, side);
+  }
   showDivergence();
 }
 
@@ -345,7 +404,7 @@ void ChatPanel::start(bool rescore) {
   rescoring_ = rescore;
   ChatWorker::Job job;
   job.turns = turns_;
-  job.mode = sampling_->mode();
+  job.mode = batch_->running() ? ChatMode::b_follows_a : sampling_->mode();
   job.form = sampling_->form();
   job.sampling = sampling_->sampling();
   job.max_tokens = sampling_->maxTokens();
@@ -418,6 +477,7 @@ void ChatPanel::followBusy() {
   const bool busy = worker_->busy();
   send_->setText(busy ? tr("Stop  Esc") : tr("Send  Enter"));
   send_->setEnabled(busy || input_->isEnabled());
+  batch_->setReady(!busy && input_->isEnabled());
 }
 
 bool ChatPanel::eventFilter(QObject* object, QEvent* event) {

@@ -8,6 +8,7 @@
 #include <QVBoxLayout>
 
 #include "panels/panel_widgets.h"
+#include "panels/sample_batch.h"
 #include "plot_style.h"
 #include "widgets.h"
 
@@ -64,8 +65,7 @@ QWidget* ChatTranscript::makeSamples() {
   column->setContentsMargins(0, 0, 0, 0);
   column->setSpacing(4);
   column->addWidget(make_dim_label(tr("Both answer the same prompt, side by side. Type one below, or take one of these:"), samples_));
-  for (const QString& prompt : {tr("What is the capital of Australia?"), tr("Explain why the sky is blue in two sentences, for a child."),
-                                tr("List three prime numbers."), tr("Translate “good morning” into French.")}) {
+  for (const QString& prompt : sample_prompts()) {
     auto* button = new QPushButton(prompt, samples_);
     button->setFlat(true);
     button->setStyleSheet("text-align: left; padding: 4px 8px;");

@@ -30,6 +30,7 @@ class SpectrumPanel : public QWidget, public PlotHooks {
  protected:
   void changeEvent(QEvent* event) override;
   void resizeEvent(QResizeEvent* event) override;
+  void showEvent(QShowEvent* event) override;
 
  private:
   const LayerInfo& info(int layer) const { return workspace_.model()->layers()[std::size_t(layer)]; }
@@ -413,6 +414,16 @@ void SpectrumPanel::changeEvent(QEvent* event) {
   // Later: the rows of the readout are made anew, and Qt is walking through all widgets now.
   QTimer::singleShot(0, this, [this] {
     if (std::all_of(shown_.begin(), shown_.end(), [](const ShownLayer& shown) { return shown.spectrum != nullptr; })) rebuild();
+  });
+}
+
+void SpectrumPanel::showEvent(QShowEvent* event) {
+  QWidget::showEvent(event);
+  // A theme that changed while another perspective was shown.
+  plots_->restyle();
+  QTimer::singleShot(0, this, [this] {
+    if (!shown_.empty() && std::all_of(shown_.begin(), shown_.end(), [](const ShownLayer& shown) { return shown.spectrum != nullptr; }))
+      rebuild();
   });
 }
 

@@ -132,6 +132,8 @@ void SpectrumPlots::draw(const std::vector<ShownLayer>& shown, bool weights) {
     resetZoom();
   else
     scaleY();
+  upper_->replot(QCustomPlot::rpQueuedReplot);
+  lower_->replot(QCustomPlot::rpQueuedReplot);
 }
 
 void SpectrumPlots::moveTo(int rank) {

@@ -5,6 +5,7 @@
 #include <QDockWidget>
 #include <QImage>
 #include <QLabel>
+#include <QLayout>
 #include <QLineEdit>
 #include <QSpinBox>
 
@@ -92,7 +93,9 @@ TEST_F(WindowTest, LookLint) {
           if (!dock->isVisible() || dock->isFloating()) continue;
           const int y = dock->mapTo(window.get(), QPoint()).y();
           if (top < 0) top = y;
-          if (std::abs(y - top) < 30) EXPECT_EQ(y, top) << dock->objectName().toStdString() << ", " << where.toStdString();
+          if (std::abs(y - top) < 30) {
+            EXPECT_EQ(y, top) << dock->objectName().toStdString() << ", " << where.toStdString();
+          }
         }
       }
     }

@@ -59,7 +59,7 @@ class Monkey {
         return;
       }
       case 7:
-        return QTest::keyClicks(target, QStringList{"86", "10%", "role:q", "+5", "errB>1", "/x(/", "é∑", "-", "0"}[random_.bounded(9)]);
+        return QTest::keyClicks(target, QStringList{"86", "10%", "role:q", "+5", "errB>1", "/x(/", "?x", "-", "0"}[random_.bounded(9)]);
       default:
         return QTest::keyClick(target, key(), modifiers());
     }

@@ -1,8 +1,12 @@
 // Sessions, recovery, run folders from elsewhere, and the box that finds everything.
 #include <QAction>
+#include <QDialog>
+#include <QDir>
+#include <QFile>
 #include <QLabel>
 #include <QLineEdit>
 #include <QListWidget>
+#include <QMenu>
 #include <QStandardPaths>
 #include <QTextBrowser>
 #include <fstream>
