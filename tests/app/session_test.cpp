@@ -164,8 +164,9 @@ TEST_F(SessionTest, ThePaletteFindsRolesNotesTermsAndSettings) {
   for (const QAction* action : window->findChildren<QAction*>()) {
     if (action->objectName().isEmpty() || action->text().isEmpty() || !action->isEnabled() || action->menu()) continue;
     QTest::keyClick(window.get(), Qt::Key_K, Qt::ControlModifier);
-    field->setText(QString());
-    QTest::keyClicks(field, ">" + action->text().remove('&').remove("…"));
+    // Texts with letters that no test keyboard has.
+    field->setText(">" + action->text().remove('&').remove("…"));
+    emit field->textEdited(field->text());
     EXPECT_GT(list->count(), 0) << action->text().toStdString();
     QTest::keyClick(field, Qt::Key_Escape);
   }

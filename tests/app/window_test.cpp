@@ -252,7 +252,7 @@ TEST_F(WindowTest, ABadFileIsOneSentenceAndNothingIsLost) {
   workspace->openModel(QString::fromStdString(bad.string()));
   ASSERT_TRUE(QTest::qWaitFor([&] { return failed.count() == 1; }, 10000));
   EXPECT_TRUE(failed[0][1].toString().contains("cut.gguf"));
-  EXPECT_TRUE(find<QWidget>("bannerArea")->isVisible());
+  EXPECT_TRUE(find<QWidget>("openReport")->isVisible());
   EXPECT_TRUE(workspace->hasModel());
   EXPECT_EQ(QApplication::activeModalWidget(), nullptr);
 }
