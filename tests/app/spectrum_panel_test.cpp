@@ -107,8 +107,8 @@ TEST_F(SpectrumPanelTest, ReadoutTellsTheCostOfTheFactors) {
   QTest::keyClick(cursor, Qt::Key_End);
   auto* readout = static_cast<ReadoutRow*>(find<QWidget>("spectrumReadout"));
   EXPECT_EQ(readout->value(0), "64 (100 %)");
-  EXPECT_EQ(readout->value(4), "+32.00 b/w") << "16 bits · 64 · (64 + 64) over 64 · 64 weights";
-  EXPECT_EQ(readout->value(5), "0.02 MB");
+  EXPECT_EQ(readout->value(5), "+32.00 b/w") << "16 bits · 64 · (64 + 64) over 64 · 64 weights";
+  EXPECT_EQ(readout->value(6), "0.02 MB");
 }
 
 TEST_F(SpectrumPanelTest, SaysWhatIsMissing) {
