@@ -57,7 +57,7 @@ QString RunTableModel::text(const RunEntry& run, int column) const {
         case RunEntry::State::failed:
           return tr("failed: %1").arg(run.failure);
         case RunEntry::State::done:
-          return e ? tr("done") : tr("done, not evaluated");
+          return e ? tr("done") : tr("not evaluated");
       }
       break;
     case size:

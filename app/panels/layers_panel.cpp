@@ -201,7 +201,7 @@ class LayersPanel : public QWidget {
     table_->setColumnWidth(LayerTableModel::rank, widths("Rank ▾"));
     table_->setColumnWidth(LayerTableModel::size, widths("Size ▾"));
     table_->setColumnWidth(LayerTableModel::error, widths("0.01 … 100 %") + 24);
-    for (const int number : {LayerTableModel::error_a, LayerTableModel::error_b}) table_->setColumnWidth(number, widths("0.00245"));
+    for (const int number : {LayerTableModel::error_a, LayerTableModel::error_b}) table_->setColumnWidth(number, widths("0.0245"));
     for (const int number :
          {LayerTableModel::reduction, LayerTableModel::held_out, LayerTableModel::weights_only, LayerTableModel::activations_only})
       table_->setColumnWidth(number, widths("Activations ▾"));

@@ -103,6 +103,8 @@ SpectrumPanel::SpectrumPanel(Workspace& workspace, QWidget* parent) : QWidget(pa
   cell_captured_ = readout_->addCell(tr("captured"), "100 %");
   cell_cost_ = readout_->addCell(tr("cost"), "+18.88 b/w");
   cell_adds_ = readout_->addCell(tr("adds"), "8.88 MB");
+  // The panel may be narrower than all cells: those that matter least give way (resizeEvent).
+  readout_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
   layout->addWidget(readout_);
   rows_ = new QWidget(this);
   rows_->setObjectName("spectrumRows");
@@ -429,9 +431,9 @@ void SpectrumPanel::showEvent(QShowEvent* event) {
 
 void SpectrumPanel::resizeEvent(QResizeEvent* event) {
   QWidget::resizeEvent(event);
-  readout_->setCellVisible(cell_captured_, width() >= 620);
-  readout_->setCellVisible(cell_adds_, width() >= 520);
-  readout_->setCellVisible(cell_same_, width() >= 440);
+  readout_->setCellVisible(cell_captured_, width() >= 680);
+  readout_->setCellVisible(cell_adds_, width() >= 600);
+  readout_->setCellVisible(cell_same_, width() >= 510);
 }
 
 }  // namespace
