@@ -66,7 +66,9 @@ CheckRow::CheckRow(const Check& check, const QString& cost, std::function<void()
   if (fix) {
     auto* side = new QVBoxLayout;
     side->setSpacing(0);
-    auto* button = new QPushButton(QString::fromStdString(check.fix), this);
+    QString offer = QString::fromStdString(check.fix);
+    if (offer.endsWith('.')) offer.chop(1);
+    auto* button = new QPushButton(offer, this);
     button->setObjectName("fix_" + QString::fromStdString(check.name));
     connect(button, &QPushButton::clicked, this, std::move(fix));
     side->addWidget(button);

@@ -51,6 +51,7 @@ class ExportPanel : public QWidget {
   ExportOptions options() const;
   const Exporter* target() const { return targets_->current(); }
   const Preflight* preflight() const;
+  bool showFixing();                          ///< the run that mends the refusals is on its way
   std::optional<Recipe> fixedRecipe() const;  ///< B's, with what refuses taken out; nothing where this model cannot be solved so
 
   Workspace& workspace_;
@@ -73,6 +74,7 @@ class ExportPanel : public QWidget {
   QLineEdit* command_;
   std::map<std::string, Preflight> preflights_;
   std::optional<ExportResult> result_;
+  int fixing_ = 0;
   bool writing_ = false;
 };
 
@@ -98,6 +100,12 @@ ExportPanel::ExportPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
   layout->addStretch(0);
 
   connect(again, &QPushButton::clicked, this, [this] { check(); });
+  connect(&workspace_, &Workspace::runProgress, this, [this](int number) {
+    if (number == fixing_) showFixing();
+  });
+  connect(&workspace_, &Workspace::runsChanged, this, [this] {
+    if (fixing_ > 0) show();
+  });
   connect(&workspace_, &Workspace::slotsChanged, this, [this] {
     result_.reset();
     followFolder();
@@ -345,17 +353,19 @@ void ExportPanel::show() {
     const bool refused = found->count(CheckStatus::refused) > 0;
     QString cost;
     QString fix_button;
-    if (found->fixable()) {
+    const bool fixing = showFixing();
+    if (found->fixable() && !fixing) {
       if (const auto recipe = fixedRecipe()) {
         cost = tr("≈ %1").arg(format_duration(forecast(*recipe, *workspace_.model()).seconds));
         fix_button = tr("Solve again for this target");
       }
     }
-    verdict_->say(verdict(*found) + (cost.isEmpty() ? QString() : ' ' + tr("Solving again for this target takes %1.").arg(cost)),
-                  refused                                  ? Notice::Tone::bad
-                  : found->count(CheckStatus::warning) > 0 ? Notice::Tone::warning
-                                                           : Notice::Tone::good,
-                  fix_button, [this] { fix(); });
+    if (!fixing)
+      verdict_->say(verdict(*found) + (cost.isEmpty() ? QString() : ' ' + tr("Solving again for this target takes %1.").arg(cost)),
+                    refused                                  ? Notice::Tone::bad
+                    : found->count(CheckStatus::warning) > 0 ? Notice::Tone::warning
+                                                             : Notice::Tone::good,
+                    fix_button, [this] { fix(); });
     for (const Check& each : found->checks) {
       const bool fixable = !fix_button.isEmpty() && !each.fix_id.empty() && each.status != CheckStatus::ok;
       checks_layout_->addWidget(new CheckRow(each, cost, fixable ? std::function<void()>([this] { fix(); }) : nullptr, checks_));
@@ -437,11 +447,24 @@ std::optional<Recipe> ExportPanel::fixedRecipe() const {
   return recipe;
 }
 
+bool ExportPanel::showFixing() {
+  const RunEntry* run = fixing_ > 0 ? workspace_.findRun(fixing_) : nullptr;
+  using State = RunEntry::State;
+  if (run == nullptr || run->usable() || (run->state != State::queued && run->state != State::running)) return false;
+  const QString far = run->state == State::queued ? tr("queued") : tr("%1 %").arg(qRound(100 * run->progress.fraction));
+  verdict_->say(tr("%1 is on its way: %2. When it is done it stands in slot B and is checked here.")
+                    .arg(workspace_.slotTitle({fixing_}).toHtmlEscaped(), far),
+                Notice::Tone::plain, tr("Watch it"), [this] { workspace_.setPerspective(Perspective::run); });
+  return true;
+}
+
 void ExportPanel::fix() {
   const auto recipe = fixedRecipe();
   if (!recipe) return;
   workspace_.editDraft(tr("Recipe for %1").arg(text_of(target()->title)), *recipe);
   const int number = workspace_.startRun();
+  fixing_ = number;
+  show();
   if (number > 0)
     workspace_.log(LogLevel::info,
                    tr("%1 is queued; when it is done it stands in slot B and is checked here").arg(workspace_.slotTitle({number})));
