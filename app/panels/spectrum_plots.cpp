@@ -249,11 +249,14 @@ void SpectrumPlots::drawUpper() {
         legend << name(c.b_fill, QStringLiteral("──"), tr("weight W")) << name(c.codes, QStringLiteral("╌╌"), tr("rounding error W − Ŵ"));
       else
         legend << name(c.b_fill, QStringLiteral("──"), tr("whitened error (LRC)"))
-               << name(c.codes, QStringLiteral("╌╌"), tr("weights only, share of ‖W − Ŵ‖² (LQER)"));
+               << name(c.codes, QStringLiteral("╌╌"), tr("weights only (LQER)"));
       if (!weights && shown_.front().reference) legend << name(c.a_fill, QStringLiteral("──"), tr("of A"));
     }
   }
   legend_->setText(legend.join("&nbsp;&nbsp; "));
+  legend_->setToolTip(
+      tr("Whitened error: eigenvalues of the error as the calibration text sees it, weights and activations (what LRC removes).\n"
+         "Weights only: squared singular values of W − Ŵ as a share of ‖W − Ŵ‖² (what LQER sees)."));
   if (shown_.size() == 1 && !weights && !shown_.front().spectrum->whitened_error.empty()) {
     captured_text_ = add_text(*upper_, {}, 0, 0, c.b_text, Qt::AlignLeft | Qt::AlignBottom);
     captured_text_->setFont(font_of_points(font(), 8, true));
