@@ -130,6 +130,12 @@ std::vector<std::string> differences(const Recipe& base, const Recipe& recipe, c
   say(recipe.held_out_windows != base.held_out_windows, std::to_string(recipe.held_out_windows) + " held out");
   say(recipe.damping != base.damping, "damping " + plain(recipe.damping));
   say(recipe.gptq_damping != base.gptq_damping, "GPTQ damping " + plain(recipe.gptq_damping));
+  say(recipe.search_clip != base.search_clip, recipe.search_clip ? "activation clip search" : "no activation clip search");
+  say(recipe.act_order != base.act_order, recipe.act_order ? "act order" : "no act order");
+  say(recipe.polish != base.polish, recipe.polish ? "polished" : "not polished");
+  say(recipe.base != base.base, "base " + recipe.base);
+  say(recipe.stream != base.stream, std::string(name(recipe.stream)).append(" stream"));
+  say(recipe.drift != base.drift, "drift " + plain(recipe.drift));
   say(recipe.layers != base.layers, "only " + recipe.layers);
   for (const Override& own : recipe.overrides)
     if (std::find(base.overrides.begin(), base.overrides.end(), own) == base.overrides.end())
