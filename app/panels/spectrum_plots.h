@@ -15,9 +15,9 @@ namespace lrc::app {
 
 struct ShownLayer {
   int layer = -1;
-  LayerScheme scheme;                                        ///< of the draft
+  LayerScheme scheme;                                             ///< of the draft
   std::shared_ptr<const LayerSpectrum> spectrum, reference = {};  ///< of B, and of A where it is another run
-  std::optional<Prediction> prediction = {};                       ///< of a new solve, where B says anything about it
+  std::optional<Prediction> prediction = {};                      ///< of a new solve, where B says anything about it
 };
 /// More layers than this are drawn as a median with a band.
 inline constexpr std::size_t most_single_curves = 8;

@@ -13,7 +13,7 @@ namespace lrc::test {
 namespace {
 
 const SiteSchemes schemes = {ActivationScheme{.bits = 4}, ActivationScheme{.bits = 8, .clip = 1.0f},
-                                                 ActivationScheme{.bits = 4, .group_size = 16}, ActivationScheme{.bits = 16}};
+                             ActivationScheme{.bits = 4, .group_size = 16}, ActivationScheme{.bits = 16}};
 
 TokenWindows random_windows(std::size_t count, std::size_t context, std::size_t vocabulary) {
   return cut_windows(random_ids(count * context, vocabulary, 3), context, count, "random ids");
