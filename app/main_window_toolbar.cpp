@@ -128,6 +128,8 @@ void MainWindow::make_banners() {
   addToolBar(banner_bar_);
   banner_ = new Notice(banner_bar_);
   banner_->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Preferred);
+  // A toolbar asks for the height before it knows the width, as if every sentence were wrapped to a column.
+  banner_->setMaximumHeight(2 * fontMetrics().lineSpacing() + 12);
   banner_bar_->addWidget(banner_);
   auto* close = new IconButton("close", tr("Dismiss this message"), banner_bar_);
   close->setObjectName("bannerClose");
@@ -152,6 +154,8 @@ void MainWindow::show_next_banner() {
     show_next_banner();
     if (action) action();
   });
+  // A toolbar shows a widget by its action: a message that came before the window was shown has none yet.
+  banner_bar_->actions().first()->setVisible(true);
   banner_bar_->show();
 }
 

@@ -163,10 +163,11 @@ void Batch::solve(Group& group) {
         if (ended_.contains(run)) continue;
         guard({run}, [&, run = run] {
           const auto start = Clock::now();
-          if (run->manifest().recipe.search_clip && !run->missing_of(block).empty())
-            run->set_clips(block, best_clips(stream, run->layers_of(block), site_count(model_->config()), stop_));
-          if (const auto own = quantized.find(run); own != quantized.end()) solve_on(own->second, *run, stream, block);
-          run->add_time("solve", seconds_since(start));
+          const bool searches = run->manifest().recipe.search_clip && !run->missing_of(block).empty();
+          const auto own = quantized.find(run);
+          if (searches) run->set_clips(block, best_clips(stream, run->layers_of(block), site_count(model_->config()), stop_));
+          if (own != quantized.end()) solve_on(own->second, *run, stream, block);
+          if (searches || own != quantized.end()) run->add_time("solve", seconds_since(start));
         });
       }
       mark = Clock::now();

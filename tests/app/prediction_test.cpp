@@ -77,9 +77,12 @@ TEST_F(PredictionTest, IsMarkedAndStaysInTheWindow) {
   Recipe other = ran;
   other.rank = {false, 20};
   workspace->editDraft("Rank", other);
-  QLabel* predicted = cell("predicted");
-  ASSERT_NE(predicted, nullptr);
-  EXPECT_TRUE(predicted->text().startsWith(QStringLiteral("≈"))) << predicted->text().toStdString();
+  const auto is_predicted = [&] {
+    const QLabel* label = cell("predicted");
+    return label && label->text().startsWith(QStringLiteral("≈"));
+  };
+  ASSERT_TRUE(QTest::qWaitFor(is_predicted, 20000));
+  const QLabel* predicted = cell("predicted");
   EXPECT_TRUE(predicted->font().italic());
   for (const QString& header : hooks().dataTable().headers) EXPECT_FALSE(header.contains("predicted")) << "estimates are not exported";
 }
