@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "run/run_folder.h"
 #include "workspace.h"
 #include "workspace_parts.h"
 
@@ -33,17 +34,7 @@ RunEntry entry_of(const std::filesystem::path& path, Manifest manifest) {
 }  // namespace
 
 std::filesystem::path run_folder_name(int number, const std::string& recipe_name) {
-  std::string slug;
-  for (const char letter : recipe_name) {
-    const auto code = static_cast<unsigned char>(letter);
-    if ((code >= 'a' && code <= 'z') || (code >= '0' && code <= '9'))
-      slug += letter;
-    else if (code >= 'A' && code <= 'Z')
-      slug += char(code - 'A' + 'a');
-    else if (!slug.empty() && slug.back() != '-')
-      slug += '-';
-  }
-  while (!slug.empty() && slug.back() == '-') slug.pop_back();
+  const std::string slug = folder_name_of(recipe_name);
   char prefix[16];
   std::snprintf(prefix, sizeof(prefix), "%04d", number);
   return std::string(prefix) + (slug.empty() ? "" : "-" + slug.substr(0, 40));

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/commands.h"
+#include "cli/fitted_recipe.h"
 #include "cli/parse.h"
 #include "run/allocate.h"
 
@@ -57,12 +58,10 @@ void allocate_command(const Context& context, const AllocateOptions& options) {
     show_achieved(context, options);
     return;
   }
-  if (is_run_folder(options.model))
-    throw Error(ErrorKind::bad_input, options.model + " is a run folder; name the original model that is to be quantized.");
   if (options.bits_per_weight <= 0) throw Error(ErrorKind::bad_input, "--bits-per-weight is needed: how large the layers may become.");
-  const auto model = Model::open(options.model);
+  const auto model = original_model(options.model);
   AllocationRequest request;
-  request.recipe = recipe_of(options.recipe, context.seed);
+  request.recipe = fitted_recipe(context, options.recipe, *model);
   request.bits_per_weight = options.bits_per_weight;
   request.weight_bits = parse_ids(options.bits);
   request.most_rank_per_cent = options.most_rank;

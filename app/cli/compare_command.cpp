@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <iostream>
+#include <map>
 
 #include "base/error.h"
 #include "cli/commands.h"
@@ -50,22 +51,26 @@ std::vector<std::string> warnings_of(const std::vector<ComparedRun>& runs, const
   return warnings;
 }
 
+/// Runs of one model share the text's tokens and the reference's forward pass.
 void evaluate_all(const Context& context, const CompareOptions& options, std::vector<ComparedRun>& runs) {
-  std::shared_ptr<const Model> known;
-  std::optional<OpenedModel> reference;
-  std::shared_ptr<Transformer> original;
   const auto progress = context.make_progress();
-  for (auto& run : runs) {
-    const auto opened = open_model(run.path, known);
-    known = opened.model;
-    if (!options.reference.empty() && !original) {
-      reference = open_model(options.reference, known);
-      original = make_transformer(*reference, context.device);
+  std::map<std::string, std::vector<ComparedRun*>> by_model;
+  for (auto& run : runs) by_model[run.manifest.model_sha256].push_back(&run);
+  for (const auto& [model_sha256, group] : by_model) {
+    std::shared_ptr<const Model> known;
+    std::vector<std::shared_ptr<Transformer>> transformers;
+    std::vector<Transformer*> models;
+    for (const ComparedRun* run : group) {
+      const auto opened = open_model(run->path, known);
+      known = opened.model;
+      transformers.push_back(make_transformer(opened, context.device));
+      models.push_back(transformers.back().get());
     }
-    const auto ids = opened.model->tokenizer()->encode(read_corpus(options.text), false);
-    const auto windows = cut_windows(ids, std::min(options.window_context, opened.model->config().context), options.windows, options.text);
-    const auto transformer = make_transformer(opened, context.device);
-    run.manifest.evaluation = evaluate(*transformer, original.get(), windows, *progress, context.stop);
+    const auto original = options.reference.empty() ? nullptr : make_transformer(open_model(options.reference, known), context.device);
+    const auto ids = known->tokenizer()->encode(read_corpus(options.text), false);
+    const auto windows = cut_windows(ids, std::min(options.window_context, known->config().context), options.windows, options.text);
+    const auto evaluations = evaluate_each(models, original.get(), windows, *progress, context.stop);
+    for (std::size_t i = 0; i < group.size(); ++i) group[i]->manifest.evaluation = evaluations[i];
   }
 }
 

@@ -11,11 +11,6 @@
 namespace lrc::cli {
 namespace {
 
-std::shared_ptr<const Model> original_model(const std::string& path) {
-  if (is_run_folder(path)) throw Error(ErrorKind::bad_input, path + " is a run folder; name the original model that is to be quantized.");
-  return Model::open(path);
-}
-
 void print_summary(const Manifest& m, const std::string& folder) {
   double loss = 0, uncorrected = 0, held_out = 0;
   std::size_t held = 0;

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/commands.h"
+#include "cli/fitted_recipe.h"
 #include "cli/parse.h"
 #include "run/manifest.h"
 #include "run/sensitivity.h"
@@ -11,11 +12,9 @@
 namespace lrc::cli {
 
 void sensitivity_command(const Context& context, const SensitivityOptions& options) {
-  if (is_run_folder(options.model))
-    throw Error(ErrorKind::bad_input, options.model + " is a run folder; name the original model whose layers are to be measured.");
-  const auto model = Model::open(options.model);
+  const auto model = original_model(options.model);
   SensitivityRequest request;
-  request.recipe = recipe_of(options.recipe, context.seed);
+  request.recipe = fitted_recipe(context, options.recipe, *model);
   request.exact = options.exact;
   request.exact_tokens = options.exact_tokens;
   request.device = context.device;

@@ -1,42 +1,22 @@
-#include <iostream>
 #include <set>
 
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/fitted_recipe.h"
+#include "run/run_folder.h"
 #include "run/runner.h"
 
 namespace lrc::cli {
-namespace {
-
-/// "LRC 10 %, deflated" → "lrc-10-deflated": the same recipe finds its folder again.
-std::string folder_name(const std::string& recipe) {
-  std::string name;
-  for (const char letter : recipe) {
-    if ((letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9'))
-      name += letter;
-    else if (letter >= 'A' && letter <= 'Z')
-      name += char(letter - 'A' + 'a');
-    else if (!name.empty() && name.back() != '-')
-      name += '-';
-  }
-  while (!name.empty() && name.back() == '-') name.pop_back();
-  return name;
-}
-
-}  // namespace
 
 void sweep(const Context& context, const SweepOptions& options) {
-  if (is_run_folder(options.model))
-    throw Error(ErrorKind::bad_input, options.model + " is a run folder; name the original model that is to be quantized.");
-  const auto model = Model::open(options.model);
+  const auto model = original_model(options.model);
   std::vector<RunRequest> requests;
   std::set<std::string> names;
   for (const auto& chosen : options.recipes) {
     RecipeOptions recipe = options.overrides;
     recipe.recipe = chosen;
     RunRequest request{options.model, model, fitted_recipe(context, recipe, *model), {}};
-    const std::string name = folder_name(request.recipe.name);
+    const std::string name = folder_name_of(request.recipe.name);
     if (!names.insert(name).second)
       throw Error(ErrorKind::bad_input, "Two of the recipes are called \"" + request.recipe.name + "\"; give them names of their own.");
     request.folder = std::filesystem::path(options.out) / name;

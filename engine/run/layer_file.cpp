@@ -22,12 +22,6 @@ std::string scheme_to_text(const LayerScheme& scheme, const QuantizedWeight& wei
   return json.dump();
 }
 
-MatrixD row_of(const std::vector<double>& values) {
-  MatrixD row(1, values.size());
-  std::copy(values.begin(), values.end(), row.data());
-  return row;
-}
-
 std::vector<double> read_row(const SafetensorsFile& file, const char* name) {
   const auto* entry = file.find(name);
   if (!entry) return {};
@@ -95,15 +89,12 @@ std::string write_layer(const std::filesystem::path& run_folder, const std::stri
   std::vector<double> losses = {l.norm_wx,     l.loss,         l.loss_uncorrected, l.loss_regularized,
                                 l.lower_bound, l.weights_only, l.activations_only};
   if (l.held_out && l.held_out_norm) losses.insert(losses.end(), {*l.held_out, *l.held_out_norm});
-  out.add("losses", row_of(losses));
-  const auto add = [&](const char* name, const std::vector<double>& values) {
-    if (!values.empty()) out.add(name, row_of(values));
-  };
-  add("rounds", l.of_each_round);
-  add("eigenvalues", solution.curves.eigenvalues);
-  add("lower_bound_by_rank", solution.curves.lower_bound_by_rank);
-  add("same_codes_by_rank", solution.curves.same_codes_by_rank);
-  add("weight_error_singular_values", solution.curves.weight_error_singular_values);
+  write_row(out, "losses", losses);
+  write_row(out, "rounds", l.of_each_round);
+  write_row(out, "eigenvalues", solution.curves.eigenvalues);
+  write_row(out, "lower_bound_by_rank", solution.curves.lower_bound_by_rank);
+  write_row(out, "same_codes_by_rank", solution.curves.same_codes_by_rank);
+  write_row(out, "weight_error_singular_values", solution.curves.weight_error_singular_values);
   out.set_metadata("format_version", format_version);
   out.set_metadata("layer", layer);
   out.set_metadata("scheme", scheme_to_text(solution.scheme, weight));

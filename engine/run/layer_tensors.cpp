@@ -1,5 +1,6 @@
 #include "run/layer_tensors.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -70,6 +71,13 @@ const char* const layer_advice = "delete it and run lrc quantize again, the laye
 
 void damaged(const std::filesystem::path& file, const std::string& what) {
   throw Error(ErrorKind::bad_file, file.string() + ": " + what + "; " + layer_advice + ".");
+}
+
+void write_row(SafetensorsWriter& out, const char* name, const std::vector<double>& values) {
+  if (values.empty()) return;
+  MatrixD row(1, values.size());
+  std::copy(values.begin(), values.end(), row.data());
+  out.add(name, row);
 }
 
 void write_weight(SafetensorsWriter& out, const QuantizedWeight& weight) {

@@ -2,6 +2,7 @@
 // Codes, scales and factors of a layer file (layout: run/layer_file.h).
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "formats/safetensors.h"
 #include "run/layer_file.h"
@@ -12,6 +13,8 @@ namespace lrc {
 extern const char* const layer_advice;
 [[noreturn]] void damaged(const std::filesystem::path& file, const std::string& what);
 
+/// A list as a tensor (1, values). Nothing is written for an empty one.
+void write_row(SafetensorsWriter& out, const char* name, const std::vector<double>& values);
 void write_weight(SafetensorsWriter& out, const QuantizedWeight& weight);
 void write_pair(SafetensorsWriter& out, const LowRankPair& pair);
 /// Fills codes, scales and zeros of a weight whose scheme and shape are known. Throws Error(bad_file) naming file and tensor.

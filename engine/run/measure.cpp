@@ -14,6 +14,7 @@
 #include "run/corpus.h"
 #include "run/float_stream.h"
 #include "run/layer_file.h"
+#include "run/layer_tensors.h"
 #include "run/run_folder.h"
 #include "run/runner.h"
 #include "run/spectra.h"
@@ -52,23 +53,14 @@ Json read_facts(const std::filesystem::path& folder) {
   return facts;
 }
 
-MatrixD row_of(const std::vector<double>& values) {
-  MatrixD row(1, values.size());
-  std::copy(values.begin(), values.end(), row.data());
-  return row;
-}
-
 void write_curves(const std::filesystem::path& folder, const LayerSpectrum& spectrum) {
   SafetensorsWriter out;
   out.set_metadata("layer", spectrum.name);
   out.set_metadata("shape", std::to_string(spectrum.out_features) + " " + std::to_string(spectrum.in_features));
-  const auto add = [&](const char* name, const std::vector<double>& values) {
-    if (!values.empty()) out.add(name, row_of(values));
-  };
-  add("whitened_error", spectrum.whitened_error);
-  add("lower_bound_by_rank", spectrum.lower_bound_by_rank);
-  add("weight", spectrum.weight);
-  add("weight_error", spectrum.weight_error);
+  write_row(out, "whitened_error", spectrum.whitened_error);
+  write_row(out, "lower_bound_by_rank", spectrum.lower_bound_by_rank);
+  write_row(out, "weight", spectrum.weight);
+  write_row(out, "weight_error", spectrum.weight_error);
   out.write(layer_path(folder, spectrum.name));
 }
 

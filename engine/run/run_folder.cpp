@@ -16,6 +16,20 @@ bool is_left_over(const std::filesystem::path& file) { return file.filename().st
 
 }  // namespace
 
+std::string folder_name_of(const std::string& recipe_name) {
+  std::string name;
+  for (const char letter : recipe_name) {
+    if ((letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9'))
+      name += letter;
+    else if (letter >= 'A' && letter <= 'Z')
+      name += char(letter - 'A' + 'a');
+    else if (!name.empty() && name.back() != '-')
+      name += '-';
+  }
+  while (!name.empty() && name.back() == '-') name.pop_back();
+  return name;
+}
+
 RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
   std::error_code code;
   for (auto folder = std::filesystem::absolute(path_, code).lexically_normal(); folder.has_relative_path(); folder = folder.parent_path()) {

@@ -1,8 +1,12 @@
 #pragma once
 #include <filesystem>
+#include <string>
 #include <vector>
 
 namespace lrc {
+
+/// A recipe's name as part of a path, the same on every machine: "LRC 10 %, deflated" → "lrc-10-deflated".
+std::string folder_name_of(const std::string& recipe_name);
 
 /// A folder that one process (and one thread of it) writes to at a time. Made if missing; a folder that was made and got
 /// nothing is taken away again, with those above it that were made for it.
