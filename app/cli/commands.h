@@ -62,9 +62,10 @@ void measure_command(const Context& context, const QuantizeOptions& options);
 void forecast_command(const Context& context, const QuantizeOptions& options);
 
 struct SweepOptions {
-  std::string model, out, text;
+  std::string model, out, text, svg;
   std::vector<std::string> recipes;
   std::size_t window_context = 2048, windows = 6;
+  double bits_per_weight = 0;  ///< every recipe is brought to this size; 0 = as it is
   RecipeOptions overrides;
 };
 /// Several recipes in one go, evaluated and set beside each other.
@@ -94,7 +95,7 @@ void spectrum(const Context& context, const SpectrumOptions& options);
 
 struct CompareOptions {
   std::vector<std::string> runs;
-  std::string text, reference;
+  std::string text, reference, svg;
   std::size_t window_context = 2048, windows = 0;
 };
 void compare(const Context& context, const CompareOptions& options);

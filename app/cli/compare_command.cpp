@@ -3,7 +3,10 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "cli/commands.h"
+#include "cli/svg_plot.h"
+#include "run/frontier.h"
 #include "run/open_model.h"
 #include "run/task_evaluation.h"
 
@@ -70,8 +73,49 @@ void evaluate_all(const Context& context, const CompareOptions& options, std::ve
     const auto ids = known->tokenizer()->encode(read_corpus(options.text), false);
     const auto windows = cut_windows(ids, std::min(options.window_context, known->config().context), options.windows, options.text);
     const auto evaluations = evaluate_each(models, original.get(), windows, *progress, context.stop);
-    for (std::size_t i = 0; i < group.size(); ++i) group[i]->manifest.evaluation = evaluations[i];
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      group[i]->manifest.evaluation = evaluations[i];
+      group[i]->manifest.evaluation_protocol = {{"text", options.text}, {"windows", options.windows}};
+    }
   }
+}
+
+SvgPlot::Marker marker_of(const std::string& method) {
+  if (method == "rtn") return SvgPlot::Marker::square;
+  if (method == "gptq") return SvgPlot::Marker::circle;
+  return method == "lrc" ? SvgPlot::Marker::diamond : SvgPlot::Marker::triangle;
+}
+
+/// Bits per weight against KL (against perplexity where no run has a KL), and the line of runs that no smaller one is as good as.
+/// Runs that were not evaluated, or on something else than the first that was, are left out.
+std::string frontier_picture(const std::vector<ComparedRun>& runs) {
+  std::vector<const ComparedRun*> shown;
+  for (const auto& run : runs)
+    if (run.manifest.evaluation && (shown.empty() || run.manifest.evaluation_protocol == shown.front()->manifest.evaluation_protocol))
+      shown.push_back(&run);
+  if (shown.empty()) throw Error(ErrorKind::bad_input, "None of these runs is evaluated yet: there is nothing to draw; name a --text.");
+  const bool with_kl = std::ranges::all_of(shown, [](const ComparedRun* run) { return run->manifest.evaluation->kl.has_value(); });
+  const Evaluation& first = *shown.front()->manifest.evaluation;
+  SvgPlot plot(shown.front()->manifest.model_name + ": size against quality",
+               "bits per weight of the linear layers, factors and scales counted",
+               with_kl ? "mean KL to the original, nat per token" : "perplexity");
+  std::vector<SizeAndQuality> points;
+  std::map<std::string, std::size_t> colours;
+  for (const ComparedRun* run : shown) {
+    const Manifest& m = run->manifest;
+    points.push_back({m.bits_per_weight, with_kl ? m.evaluation->kl->mean : m.evaluation->perplexity});
+    const std::size_t colour = colours.try_emplace(m.recipe.method, colours.size()).first->second;
+    plot.add_point(points.back().size, points.back().quality, marker_of(m.recipe.method), colour, m.recipe.name);
+  }
+  SvgPlot::Line line;
+  for (const std::size_t i : frontier(points)) line.emplace_back(points[i].size, points[i].quality);
+  plot.add_line(std::move(line), SvgPlot::colours - 2);
+  for (const PlainFormat& format : plain_formats) plot.add_vertical(format.bits_per_weight, format.name);
+  std::string caption = std::to_string(first.tokens) + " predicted tokens in " + std::to_string(first.windows) + " windows of " +
+                        std::to_string(first.context);
+  if (first.reference_perplexity) caption += "; perplexity of the original " + fixed(*first.reference_perplexity, 2);
+  plot.set_caption(caption + "; the line joins what nothing smaller equals");
+  return plot.text();
 }
 
 }  // namespace
@@ -136,6 +180,7 @@ void compare(const Context& context, const CompareOptions& options) {
     if (std::any_of(values.begin(), values.end(), [&](const Json& v) { return v != value; }))
       differences.push_back({{"field", field}, {"values", values}});
   }
+  if (!options.svg.empty()) write_file_atomically(options.svg, frontier_picture(runs));
   context.print_json({{"runs", list}, {"differences", differences}, {"warnings", warnings}});
   if (context.json) return;
   const auto& first = runs.front().manifest.evaluation;

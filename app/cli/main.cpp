@@ -140,6 +140,8 @@ int run(int argc, char** argv) {
   c->add_option("--text", sw.text, "To evaluate on; default: the shipped WikiText-2 test text");
   c->add_option("--context", sw.window_context);
   c->add_option("--windows", sw.windows, "Default: 6; 0 = all");
+  c->add_option("--bits-per-weight", sw.bits_per_weight, "Bring every recipe to this size: by its rank, or by the bits of some layers");
+  c->add_option("--svg", sw.svg, "A picture of size against KL");
   add_recipe_options(*c, sw.overrides);
   c->remove_option(c->get_option("--recipe"));
   c->callback([&] { action = [&] { sweep(context, sw); }; });
@@ -193,6 +195,7 @@ int run(int argc, char** argv) {
   c->add_option("--reference", cmp.reference);
   c->add_option("--context", cmp.window_context);
   c->add_option("--windows", cmp.windows);
+  c->add_option("--svg", cmp.svg, "A picture of size against KL");
   c->callback([&] { action = [&] { compare(context, cmp); }; });
 
   ChatOptions ch;

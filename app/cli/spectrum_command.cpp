@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/commands.h"
+#include "cli/svg_plot.h"
 #include "run/open_model.h"
 #include "run/spectra.h"
 
@@ -21,47 +22,15 @@ std::vector<double> energy_left(const std::vector<double>& singular_values) {
   return left;
 }
 
-/// Plain lines on a log axis: a picture for a paper or a web page, no plotting library needed.
 std::string svg_of(const std::vector<LayerSpectrum>& layers, const std::string& of, const std::vector<std::vector<double>>& curves) {
-  const double width = 720, height = 420, left = 70, right = 20, top = 30, bottom = 50;
-  double low = INFINITY, high = 0;
-  std::size_t longest = 1;
-  for (const auto& curve : curves) {
-    longest = std::max(longest, curve.size());
-    for (const double v : curve)
-      if (v > 0) {
-        low = std::min(low, v);
-        high = std::max(high, v);
-      }
-  }
-  if (!(high > 0)) throw Error(ErrorKind::bad_input, "There is nothing above zero to draw in this spectrum.");
-  low = std::max(low, high * 1e-6);
-  const double log_low = std::floor(std::log10(low)), log_high = std::ceil(std::log10(high) + 1e-9);
-  const auto x_of = [&](double i) { return left + (width - left - right) * i / double(std::max<std::size_t>(1, longest - 1)); };
-  const auto y_of = [&](double v) {
-    return top + (height - top - bottom) * (log_high - std::log10(std::max(v, low))) / std::max(1.0, log_high - log_low);
-  };
-  const char* colours[] = {"#d55e00", "#009e73", "#8a3d78", "#0072b2", "#6f7d8c"};
-  std::string s =
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"720\" height=\"420\" font-family=\"sans-serif\" font-size=\"12\">\n"
-      "<rect width=\"720\" height=\"420\" fill=\"#ffffff\"/>\n";
-  for (double d = log_low; d <= log_high; ++d) {
-    const double y = y_of(std::pow(10, d));
-    s += "<line x1=\"70\" x2=\"700\" y1=\"" + fixed(y, 1) + "\" y2=\"" + fixed(y, 1) + "\" stroke=\"#e6e9ec\"/><text x=\"64\" y=\"" +
-         fixed(y + 4, 1) + "\" text-anchor=\"end\">1e" + fixed(d, 0) + "</text>\n";
-  }
+  SvgPlot plot("Spectrum, " + of, "index", of == "whitened-error" ? "eigenvalue" : "singular value");
   for (std::size_t c = 0; c < curves.size(); ++c) {
-    s += "<polyline fill=\"none\" stroke=\"" + std::string(colours[c % 5]) + "\" stroke-width=\"1.5\" points=\"";
-    for (std::size_t i = 0; i < curves[c].size(); ++i)
-      if (curves[c][i] > 0) s += fixed(x_of(double(i)), 1) + "," + fixed(y_of(curves[c][i]), 1) + " ";
-    s += "\"/>\n";
-    if (c < 12)
-      s += "<text x=\"690\" y=\"" + fixed(top + 14 * double(c + 1), 0) + "\" text-anchor=\"end\" fill=\"" + colours[c % 5] + "\">" +
-           layers[c].name + "</text>\n";
+    SvgPlot::Line line;
+    for (std::size_t i = 0; i < curves[c].size(); ++i) line.emplace_back(double(i), curves[c][i]);
+    plot.add_line(std::move(line), c);
+    if (c < 12) plot.add_legend(layers[c].name, c);
   }
-  s += "<text x=\"385\" y=\"408\" text-anchor=\"middle\">index (0 to " + std::to_string(longest - 1) + ")</text><text x=\"70\" y=\"20\">" +
-       of + "</text>\n</svg>\n";
-  return s;
+  return plot.text();
 }
 
 }  // namespace

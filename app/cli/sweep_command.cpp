@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/fitted_recipe.h"
+#include "run/match_size.h"
 #include "run/run_folder.h"
 #include "run/runner.h"
 
@@ -16,6 +17,7 @@ void sweep(const Context& context, const SweepOptions& options) {
     RecipeOptions recipe = options.overrides;
     recipe.recipe = chosen;
     RunRequest request{options.model, model, fitted_recipe(context, recipe, *model), {}};
+    if (options.bits_per_weight != 0) request.recipe = matched_to(request.recipe, *model, options.bits_per_weight);
     const std::string name = folder_name_of(request.recipe.name);
     if (!names.insert(name).second)
       throw Error(ErrorKind::bad_input, "Two of the recipes are called \"" + request.recipe.name + "\"; give them names of their own.");
@@ -26,6 +28,7 @@ void sweep(const Context& context, const SweepOptions& options) {
   carry_out_together(requests, *solving, context.stop);
 
   CompareOptions compared;
+  compared.svg = options.svg;
   std::vector<std::filesystem::path> folders;
   EvaluationRequest evaluation;
   evaluation.text = options.text;

@@ -52,10 +52,9 @@ Tradeoff tradeoff_of(const Workspace& workspace, Quality quality, int activation
 }
 
 std::vector<std::size_t> frontier(const std::vector<TradeoffPoint>& points) {
-  std::vector<std::size_t> out;
-  for (std::size_t i = 0; i < points.size(); ++i)
-    if (out.empty() || points[i].quality < points[out.back()].quality) out.push_back(i);
-  return out;
+  std::vector<SizeAndQuality> plain;
+  for (const auto& point : points) plain.push_back({point.bits_per_weight, point.quality});
+  return lrc::frontier(plain);
 }
 
 }  // namespace lrc::app

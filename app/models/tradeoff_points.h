@@ -3,6 +3,7 @@
 #include <QString>
 #include <vector>
 
+#include "run/frontier.h"
 #include "workspace.h"
 
 namespace lrc::app {
@@ -28,12 +29,5 @@ struct Tradeoff {
 Tradeoff tradeoff_of(const Workspace& workspace, Quality quality, int activation_bits);
 /// Indices of points that no smaller or equal point is as good as, by size.
 std::vector<std::size_t> frontier(const std::vector<TradeoffPoint>& points);
-
-struct PlainFormat {
-  const char* name;
-  double bits_per_weight;
-};
-/// Block formats that other programs store plain weights in.
-inline constexpr PlainFormat plain_formats[] = {{"Q4_0", 4.5}, {"Q5_0", 5.5}, {"Q6_K", 6.5625}, {"Q8_0", 8.5}};
 
 }  // namespace lrc::app

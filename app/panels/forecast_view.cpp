@@ -11,17 +11,12 @@
 
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
+#include "run/frontier.h"
 #include "workspace.h"
 
 namespace lrc::app {
 
 namespace {
-
-struct PlainFormat {
-  const char* name;
-  double bits;
-};
-constexpr PlainFormat plain_formats[] = {{"Q4_0", 4.5}, {"Q5_0", 5.5}, {"Q6_K", 6.5625}, {"Q8_0", 8.5}};
 
 quint64 available_memory() {
   QFile file("/proc/meminfo");
@@ -93,7 +88,7 @@ void ForecastRuler::paintEvent(QPaintEvent*) {
   painter.setFont(font_of_points(font(), 8));
   int last_end = -100;
   for (const PlainFormat& format : plain_formats) {
-    const int x = int(place(format.bits));
+    const int x = int(place(format.bits_per_weight));
     painter.setPen(c.faint);
     painter.drawLine(x, y + 5, x, y + 9);
     const int wide = painter.fontMetrics().horizontalAdvance(format.name);

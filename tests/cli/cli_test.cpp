@@ -305,6 +305,25 @@ TEST(Cli, SweepSetsRecipesBesideEachOtherAndContinues) {
   EXPECT_NE(twice.err.find("GPTQ W4A4"), std::string::npos) << twice.err;
 }
 
+TEST(Cli, SweepAtEqualBytesDrawsTheFrontier) {
+  const TemporaryFolder folder;
+  const std::string text = corpus(folder), out = (folder.path() / "sweep").string(), picture = (folder.path() / "frontier.svg").string();
+  const Json result = json_of({"sweep", model, "--recipes", "GPTQ W4A4", "LRC 10 %", "LRC 10 % int8 factors", "--bits-per-weight", "6.5",
+                               "--out", out, "--calibration", text, "--calibration-tokens", "1024", "--calibration-context", "128", "--text",
+                               text, "--context", "128", "--windows", "2", "--progress", "none", "--svg", picture});
+  ASSERT_EQ(result["runs"].size(), 3u);
+  const std::string svg = read_file(picture);
+  EXPECT_EQ(svg.rfind("<svg", 0), 0u);
+  for (const Json& run : result["runs"]) {
+    EXPECT_NEAR(run["bits_per_weight"].get<double>(), 6.5, 0.005 * 6.5) << run["name"];
+    EXPECT_NE(svg.find(run["name"].get<std::string>()), std::string::npos) << run["name"];
+  }
+  const auto unreachable = lrc({"sweep", model, "--recipes", "LRC 10 %", "--bits-per-weight", "2", "--out", out + "2"});
+  EXPECT_EQ(unreachable.exit_code, 1);
+  EXPECT_NE(unreachable.err.find("LRC 10 %"), std::string::npos) << unreachable.err;
+  EXPECT_NE(unreachable.err.find("nearest"), std::string::npos) << unreachable.err;
+}
+
 TEST(Cli, SensitivityOfEveryLayer) {
   const TemporaryFolder folder;
   std::vector<std::string> arguments = {
