@@ -35,10 +35,11 @@ std::string cost(const AllocationReport& report, double value) {
 }
 
 void print_report(const AllocationReport& report) {
-  std::vector<std::vector<std::string>> table = {{"layer", "bits", "rank", "b/w", "error", "cost", "why"}};
+  std::vector<std::vector<std::string>> table = {{"layer", "bits", "rank", "factors", "b/w", "error", "cost", "why"}};
   for (const auto& layer : report.layers)
-    table.push_back({layer.name, std::to_string(layer.weight_bits), std::to_string(layer.rank), fixed(layer.bits_per_weight, 2),
-                     per_cent(layer.predicted_loss), cost(report, layer.weight * layer.predicted_loss), layer.reason});
+    table.push_back({layer.name, std::to_string(layer.weight_bits), std::to_string(layer.rank),
+                     layer.rank > 0 ? to_string(layer.factors) : "–", fixed(layer.bits_per_weight, 2), per_cent(layer.predicted_loss),
+                     cost(report, layer.weight * layer.predicted_loss), layer.reason});
   print_table(table);
   std::cout << fixed(report.bits_per_weight, 3) << " of " << fixed(report.budget_bits_per_weight, 3) << " bits per weight; predicted "
             << (report.exact_weights ? "sum of what each layer alone adds to the KL " : "sum of relative layer errors ")
@@ -46,8 +47,9 @@ void print_report(const AllocationReport& report) {
             << (report.optimal ? ", optimal among these choices" : ", sizes rounded up for the search") << " (bound "
             << cost(report, report.bound) << ")\n";
   if (report.uniform_fits)
-    std::cout << "alike for all layers: " << report.uniform_bits << " bits, rank " << fixed(report.uniform_rank_per_cent, 1) << " %, "
-              << fixed(report.uniform_bits_per_weight, 3) << " bits per weight: " << cost(report, report.uniform_cost) << '\n';
+    std::cout << "alike for all layers: " << report.uniform_bits << " bits, rank " << fixed(report.uniform_rank_per_cent, 1) << " % in "
+              << to_string(report.uniform_factors) << ", " << fixed(report.uniform_bits_per_weight, 3)
+              << " bits per weight: " << cost(report, report.uniform_cost) << '\n';
 }
 
 }  // namespace
@@ -64,6 +66,8 @@ void allocate_command(const Context& context, const AllocateOptions& options) {
   request.recipe = fitted_recipe(context, options.recipe, *model);
   request.bits_per_weight = options.bits_per_weight;
   request.weight_bits = parse_ids(options.bits);
+  request.factors = parse_factor_schemes(options.factors);
+  if (options.factors.empty() && request.recipe.factors == FactorScheme{}) request.factors = parse_factor_schemes("fp16,int8");
   request.most_rank_per_cent = options.most_rank;
   request.rank_step = options.rank_step;
   request.exact = !options.relative;

@@ -80,7 +80,7 @@ struct SensitivityOptions {
 void sensitivity_command(const Context& context, const SensitivityOptions& options);
 
 struct AllocateOptions {
-  std::string model, out, report, achieved, bits = "3,4,5,6";
+  std::string model, out, report, achieved, bits = "3,4,5,6", factors;
   RecipeOptions recipe;
   double bits_per_weight = 0, most_rank = 30;
   std::size_t rank_step = 8, exact_tokens = 512;

@@ -172,6 +172,7 @@ int run(int argc, char** argv) {
   c->add_option("--report", al.report, "Prediction and reasons as a JSON file");
   c->add_option("--achieved", al.achieved, "A run of that recipe: its losses beside those of --report");
   c->add_option("--bits", al.bits, "Weight bits to choose from");
+  c->add_option("--factor-choices", al.factors, "Factor precisions to choose from; default: fp16,int8, or the recipe's own other one");
   c->add_option("--most-rank", al.most_rank, "Largest rank, per cent of min(in, out)");
   c->add_option("--rank-step", al.rank_step, "Ranks are multiples of this");
   c->add_option("--exact-tokens", al.exact_tokens, "Read to weigh each layer by the KL that it adds alone");

@@ -1,6 +1,7 @@
 #include "cli/parse.h"
 
 #include <charconv>
+#include <sstream>
 
 #include "base/error.h"
 #include "run/recipe_fields.h"
@@ -21,6 +22,17 @@ std::vector<int> parse_ids(const std::string& text) {
     begin = end + 1;
   }
   return ids;
+}
+
+std::vector<FactorScheme> parse_factor_schemes(const std::string& text) {
+  std::vector<FactorScheme> schemes;
+  std::istringstream list(text);
+  for (std::string part; std::getline(list, part, ',');) {
+    const auto scheme = factor_scheme(part);
+    if (!scheme) throw Error(ErrorKind::bad_input, "'" + part + "' is no factor precision; there are fp16, int8 and mxint2 to mxint8.");
+    schemes.push_back(*scheme);
+  }
+  return schemes;
 }
 
 namespace {

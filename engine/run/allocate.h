@@ -1,5 +1,5 @@
 #pragma once
-// `lrc allocate`: bits and rank of every layer for a given size, from predicted losses.
+// `lrc allocate`: bits, rank and factor precision of every layer for a given size, from predicted losses.
 #include <filesystem>
 #include <optional>
 #include <stop_token>
@@ -12,13 +12,14 @@
 namespace lrc {
 
 struct AllocationRequest {
-  Recipe recipe;  ///< its overrides are constraints: a layer whose bits or rank a rule sets keeps them
+  Recipe recipe;  ///< its overrides are constraints: a layer whose bits, rank or factors a rule sets keeps them
   double bits_per_weight = 5;
   std::vector<int> weight_bits = {3, 4, 5, 6};
-  double most_rank_per_cent = 30;  ///< of min(out, in)
-  std::size_t rank_step = 8;       ///< ranks are multiples of it
-  double anchor_per_cent = 10;     ///< layers are solved at rank 0 and at this one; other ranks follow the curves of both
-  bool exact = true;               ///< weigh layers by the KL that each alone adds; otherwise every relative loss counts the same
+  std::vector<FactorScheme> factors;  ///< how a correction may be stored; empty = as the recipe says
+  double most_rank_per_cent = 30;     ///< of min(out, in)
+  std::size_t rank_step = 8;          ///< ranks are multiples of it
+  double anchor_per_cent = 10;        ///< layers are solved at rank 0 and at this one; other ranks follow the curves of both
+  bool exact = true;                  ///< weigh layers by the KL that each alone adds; otherwise every relative loss counts the same
   std::size_t exact_tokens = 512;
   std::string device = "cpu";  ///< of the exact part
 };
@@ -28,6 +29,7 @@ struct LayerAllocation {
   std::string name;
   int weight_bits = 4;
   std::size_t rank = 0, parameters = 0;
+  FactorScheme factors;  ///< of a rank above 0
   double bits_per_weight = 0;
   double predicted_loss = 0;  ///< relative, as LayerRecord::loss
   double weight = 1;          ///< what a relative loss of 1 costs: nats of KL, or 1
@@ -42,14 +44,16 @@ struct AllocationReport {
   double predicted_cost = 0;  ///< Σ weight · loss
   double bound = 0;           ///< of it, over all allocations within the budget
   bool optimal = true;        ///< no coarser unit than the sizes' own was used
-  /// The same budget spent alike on every layer: its best bits, and rank in per cent.
+  /// The same budget spent alike on every layer: its best bits, rank in per cent and factors.
   int uniform_bits = 0;
   double uniform_rank_per_cent = 0, uniform_bits_per_weight = 0, uniform_cost = 0;
+  FactorScheme uniform_factors;
   bool uniform_fits = false;
   Recipe recipe;  ///< the choice as rules behind the request's own
 };
 
-/// Walks the calibration text once and solves every layer at each of the bits. Throws Error.
+/// Walks the calibration text once and solves every layer at each of the bits, and at the middle ones with each of the factor
+/// schemes. Throws Error.
 AllocationReport allocate_bits(const Model& model, const AllocationRequest& request, Progress& progress, std::stop_token stop);
 Json to_json(const AllocationReport& report);
 

@@ -108,6 +108,27 @@ TEST(Allocate, PredictionBesideAchievement) {
               HasSubstr("report.json"));
 }
 
+TEST(Allocate, FactorPrecisionIsChosenToo) {
+  const TemporaryFolder folder;
+  auto request = small_allocation(folder);
+  const AllocationReport half_only = run(request);
+  request.factors = {FactorScheme{}, *factor_scheme("int8")};
+  const AllocationReport report = run(request);
+  EXPECT_LE(report.bits_per_weight, 5.2);
+  EXPECT_LT(report.predicted_cost, half_only.predicted_cost) << "half the bytes for nearly the same correction";
+  std::size_t in_int8 = 0;
+  for (const auto& layer : report.layers) in_int8 += layer.rank > 0 && layer.factors == request.factors[1];
+  EXPECT_GT(in_int8, 0u);
+  EXPECT_NEAR(sizes_of(report.recipe, *small_model()).bits_per_weight(), report.bits_per_weight, 1e-9);
+  const Manifest manifest = carry_out(small_request(folder.path() / "run", report.recipe));
+  const AchievedAllocation achieved = compare_with_run(to_json(report), "report.json", manifest);
+  EXPECT_NEAR(achieved.mean_achieved / achieved.mean_predicted, 1, 0.25);
+  EXPECT_GT(achieved.rank_correlation, 0.9);
+  // A rule that sets a layer's factors is kept.
+  request.recipe.overrides = {parse_override("*:factors=fp16")};
+  for (const auto& layer : run(request).layers) EXPECT_EQ(layer.factors, FactorScheme{}) << layer.name;
+}
+
 TEST(Allocate, SaysWhatCannotBe) {
   const TemporaryFolder folder;
   const auto refused = [&](auto change) {
