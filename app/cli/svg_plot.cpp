@@ -66,6 +66,22 @@ double step_of(double span) {
   return power;
 }
 
+/// Of a log axis: the decades, with 2 and 5 where there is room for them; a short axis has even steps.
+std::vector<double> ticks_of(double low, double high) {
+  std::vector<double> ticks;
+  if (high < 6 * low) {
+    const double step = step_of(high - low);
+    for (double n = std::ceil(low / step); n * step <= high; ++n) ticks.push_back(n * step);
+    return ticks;
+  }
+  for (double decade = std::floor(std::log10(low)); decade <= std::log10(high); ++decade)
+    for (const double factor : {1.0, 2.0, 5.0}) {
+      const double value = factor * std::pow(10.0, decade);
+      if (value >= low && value <= high && (factor == 1 || high < 200 * low)) ticks.push_back(value);
+    }
+  return ticks;
+}
+
 struct Box {
   double left, top, right, bottom;
   bool meets(const Box& other) const { return left < other.right && other.left < right && top < other.bottom && other.top < bottom; }
@@ -108,18 +124,12 @@ std::string SvgPlot::text() const {
   std::string s = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + fixed(kWidth, 0) + "\" height=\"" + fixed(kHeight, 0) +
                   "\" font-family=\"DejaVu Sans, sans-serif\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n" +
                   words(kLeft, 22, "start", "#1b1f24", title_, 14);
-  // Ticks of a log axis: 1, 2, 5 where there is room for them, else the decades.
-  const bool narrow = log_high - log_low < 2.2;
-  for (double decade = std::floor(log_low); decade <= log_high; ++decade)
-    for (const double factor : {1.0, 2.0, 5.0}) {
-      if (factor > 1 && !narrow) continue;
-      const double value = factor * std::pow(10.0, decade);
-      if (std::log10(value) < log_low || std::log10(value) > log_high) continue;
-      char tick[32];
-      std::snprintf(tick, sizeof tick, "%g", value);
-      s += stroke(kLeft, y_of(value), kWidth - kRight, y_of(value), "#e6e9ec") +
-           words(kLeft - 6, y_of(value) + 4, "end", "#535c66", tick, 11);
-    }
+  for (const double value : ticks_of(std::pow(10.0, log_low), std::pow(10.0, log_high))) {
+    char tick[32];
+    std::snprintf(tick, sizeof tick, "%g", value);
+    s +=
+        stroke(kLeft, y_of(value), kWidth - kRight, y_of(value), "#e6e9ec") + words(kLeft - 6, y_of(value) + 4, "end", "#535c66", tick, 11);
+  }
   const double step = step_of(high_x - low_x);
   for (double x = std::ceil(low_x / step) * step; x <= high_x + 1e-9; x += step) {
     char tick[32];
