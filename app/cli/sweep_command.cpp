@@ -35,6 +35,7 @@ void sweep(const Context& context, const SweepOptions& options) {
   evaluation.context = options.window_context;
   evaluation.windows = options.windows;
   evaluation.device = context.device;
+  evaluation.again = false;
   for (const auto& request : requests) {
     compared.runs.push_back(request.folder.string());
     folders.push_back(request.folder);

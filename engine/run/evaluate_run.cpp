@@ -15,6 +15,7 @@ Evaluation evaluate_run(const std::filesystem::path& run_folder, const Evaluatio
 
 std::vector<Evaluation> evaluate_runs(std::span<const std::filesystem::path> run_folders, const EvaluationRequest& request,
                                       Progress& progress, std::stop_token stop) {
+  if (run_folders.empty()) return {};
   std::vector<std::unique_ptr<RunFolder>> folders;
   std::vector<OpenedModel> runs;
   for (const auto& path : run_folders) {
@@ -26,35 +27,46 @@ std::vector<Evaluation> evaluate_runs(std::span<const std::filesystem::path> run
       throw Error(ErrorKind::bad_input,
                   path.string() + " is a run of another model than " + run_folders.front().string() + "; evaluate them one by one.");
   }
-  if (runs.empty()) return {};
   const auto& model = runs.front().model;
   const auto text = request.text.empty() ? resources_folder() / "texts" / "wiki.test.raw" : request.text;
   const auto ids = model->tokenizer()->encode(read_corpus(text), false);
   const auto windows = cut_windows(ids, std::min(request.context, model->config().context), request.windows, text.string());
-  std::vector<std::shared_ptr<Transformer>> transformers;
-  std::vector<Transformer*> models;
-  for (const auto& run : runs) {
-    transformers.push_back(make_transformer(run, request.device));
-    models.push_back(transformers.back().get());
-  }
-  OpenedModel original;
-  original.model = model;
-  original.path = model->checkpoint().path();
-  const auto reference = request.with_reference ? make_transformer(original, request.device) : nullptr;
-  auto results = evaluate_each(models, reference.get(), windows, progress, stop);
-
   std::error_code code;
   const Json protocol = {{"text", std::filesystem::absolute(text, code).string()},
                          {"sha256", sha256_of_file(text)},
                          {"context", windows.context},
                          {"windows", windows.windows.size()},
                          {"device", request.device}};
-  for (std::size_t i = 0; i < results.size(); ++i) {
+
+  std::vector<Evaluation> results(run_folders.size());
+  std::vector<std::size_t> missing;
+  std::vector<std::shared_ptr<Transformer>> transformers;
+  std::vector<Transformer*> models;
+  for (std::size_t i = 0; i < run_folders.size(); ++i) {
+    const Manifest manifest = read_manifest(run_folders[i]);
+    if (!request.again && manifest.evaluation && manifest.evaluation_protocol == protocol &&
+        manifest.evaluation->kl.has_value() == request.with_reference) {
+      results[i] = *manifest.evaluation;
+      continue;
+    }
+    missing.push_back(i);
+    transformers.push_back(make_transformer(runs[i], request.device));
+    models.push_back(transformers.back().get());
+  }
+  if (missing.empty()) return results;
+  OpenedModel original;
+  original.model = model;
+  original.path = model->checkpoint().path();
+  const auto reference = request.with_reference ? make_transformer(original, request.device) : nullptr;
+  const auto evaluations = evaluate_each(models, reference.get(), windows, progress, stop);
+  for (std::size_t m = 0; m < missing.size(); ++m) {
+    const auto& path = run_folders[missing[m]];
+    results[missing[m]] = evaluations[m];
     // Read again: a longer evaluation must not bring an older manifest back.
-    auto manifest = read_manifest(run_folders[i]);
-    manifest.evaluation = results[i];
+    auto manifest = read_manifest(path);
+    manifest.evaluation = evaluations[m];
     manifest.evaluation_protocol = protocol;
-    write_manifest(run_folders[i], manifest);
+    write_manifest(path, manifest);
   }
   return results;
 }

@@ -46,6 +46,7 @@ struct EvaluationRequest {
   std::size_t windows = 0;     ///< 0 = all
   bool with_reference = true;  ///< KL and top-1 against the original
   std::string device = "cpu";
+  bool again = true;  ///< off: runs that were evaluated in the same way already keep their figures
 };
 Evaluation evaluate_run(const std::filesystem::path& run_folder, const EvaluationRequest& request, Progress& progress,
                         std::stop_token stop);

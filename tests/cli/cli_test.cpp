@@ -291,6 +291,15 @@ TEST(Cli, SweepSetsRecipesBesideEachOtherAndContinues) {
   arguments.insert(arguments.begin() + 3, "GPTQ W4A4");
   EXPECT_EQ(json_of(arguments)["runs"].size(), 3u);
   EXPECT_EQ(layer_bytes(lrc_run), before);
+  // What was evaluated in the same way is not evaluated again; on other windows it is.
+  const auto seconds_of = [&] { return read_json_file(std::filesystem::path(lrc_run) / "manifest.json")["evaluation"]["seconds"]; };
+  const Json seconds = seconds_of();
+  json_of(arguments);
+  EXPECT_EQ(seconds_of(), seconds);
+  auto on_three = arguments;
+  on_three[std::size_t(std::ranges::find(on_three, "--windows") - on_three.begin()) + 1] = "3";
+  EXPECT_EQ(json_of(on_three)["runs"].size(), 3u);
+  EXPECT_EQ(read_json_file(std::filesystem::path(lrc_run) / "manifest.json")["evaluation"]["windows"], 3);
   const std::string alone = (folder.path() / "alone").string();
   json_of(quantize_arguments(text, alone));
   EXPECT_EQ(layer_bytes(alone), before);
@@ -308,9 +317,32 @@ TEST(Cli, SweepSetsRecipesBesideEachOtherAndContinues) {
 TEST(Cli, SweepAtEqualBytesDrawsTheFrontier) {
   const TemporaryFolder folder;
   const std::string text = corpus(folder), out = (folder.path() / "sweep").string(), picture = (folder.path() / "frontier.svg").string();
-  const Json result = json_of({"sweep", model, "--recipes", "GPTQ W4A4", "LRC 10 %", "LRC 10 % int8 factors", "--bits-per-weight", "6.5",
-                               "--out", out, "--calibration", text, "--calibration-tokens", "1024", "--calibration-context", "128", "--text",
-                               text, "--context", "128", "--windows", "2", "--progress", "none", "--svg", picture});
+  const Json result = json_of({"sweep",
+                               model,
+                               "--recipes",
+                               "GPTQ W4A4",
+                               "LRC 10 %",
+                               "LRC 10 % int8 factors",
+                               "--bits-per-weight",
+                               "6.5",
+                               "--out",
+                               out,
+                               "--calibration",
+                               text,
+                               "--calibration-tokens",
+                               "1024",
+                               "--calibration-context",
+                               "128",
+                               "--text",
+                               text,
+                               "--context",
+                               "128",
+                               "--windows",
+                               "2",
+                               "--progress",
+                               "none",
+                               "--svg",
+                               picture});
   ASSERT_EQ(result["runs"].size(), 3u);
   const std::string svg = read_file(picture);
   EXPECT_EQ(svg.rfind("<svg", 0), 0u);

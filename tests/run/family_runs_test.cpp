@@ -79,6 +79,34 @@ TEST_P(FamilyRun, AtEightBitsTheRunIsTheFloatModelNearly) {
   EXPECT_LT(mean_kl(test::all_logits(original, ids), test::all_logits(*quantized, ids)), 0.02);
 }
 
+TEST_P(FamilyRun, EveryMethodIsTheFloatModelNearlyAtEightBits) {
+  const auto path = model_path();
+  const auto model = Model::open(path);
+  std::vector<RunRequest> requests;
+  for (const auto& method : methods()) {
+    Recipe recipe = test::small_recipe(place.path() / "text.txt");
+    recipe.calibration_context = 64;
+    recipe.method = method.name;
+    recipe.damping = method.damping;
+    recipe.weight.bits = 8;
+    recipe.activation.bits = 8;
+    recipe.activation.clip = 1;
+    recipe.rank = method.uses_rank ? RankChoice{true, 10} : RankChoice{false, 0};
+    requests.push_back({path, model, recipe, place.path() / std::string(method.name)});
+  }
+  Progress progress;
+  const auto manifests = carry_out_together(requests, progress, {});
+  const auto ids = test::random_ids(40, model->config().vocabulary, 5);
+  Transformer original(make_cpu_backend(), load_weights(*model));
+  const MatrixF reference = test::all_logits(original, ids);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    SCOPED_TRACE(requests[i].recipe.method);
+    EXPECT_EQ(manifests[i].layers.size(), manifests[i].layers_total);
+    auto quantized = make_transformer(open_model(requests[i].folder), "cpu");
+    EXPECT_LT(mean_kl(reference, test::all_logits(*quantized, ids)), 0.03);
+  }
+}
+
 TEST_P(FamilyRun, WhatIsNotQuantizedIsTheRotatedFloatModelBitForBit) {
   const auto path = model_path();
   Recipe recipe = test::small_recipe(place.path() / "text.txt");
