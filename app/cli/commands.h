@@ -55,6 +55,7 @@ struct RecipeOptions {
 };
 struct QuantizeOptions {
   std::string model, out;
+  std::string memory_limit;  ///< a size such as 6GiB; empty: what is free
   RecipeOptions recipe;
 };
 void quantize(const Context& context, const QuantizeOptions& options);
@@ -62,7 +63,7 @@ void measure_command(const Context& context, const QuantizeOptions& options);
 void forecast_command(const Context& context, const QuantizeOptions& options);
 
 struct SweepOptions {
-  std::string model, out, text, svg;
+  std::string model, out, text, svg, memory_limit;
   std::vector<std::string> recipes;
   std::size_t window_context = 2048, windows = 6;
   double bits_per_weight = 0;  ///< every recipe is brought to this size; 0 = as it is

@@ -130,6 +130,8 @@ int run(int argc, char** argv) {
   c = app.add_subcommand("quantize", "Carries out a recipe; called again with the same --out it continues");
   c->add_option("MODEL", q.model)->required();
   c->add_option("--out", q.out, "The run folder")->required();
+  constexpr const char* memory_limit = "Bytes, or such as 6GiB: the work is cut to fit, with the same result; default: what is free";
+  c->add_option("--memory-limit", q.memory_limit, memory_limit);
   add_recipe_options(*c, q.recipe);
   c->callback([&] { action = [&] { quantize(context, q); }; });
   SweepOptions sw;
@@ -142,6 +144,7 @@ int run(int argc, char** argv) {
   c->add_option("--windows", sw.windows, "Default: 6; 0 = all");
   c->add_option("--bits-per-weight", sw.bits_per_weight, "Bring every recipe to this size: by its rank, or by the bits of some layers");
   c->add_option("--svg", sw.svg, "A picture of size against KL");
+  c->add_option("--memory-limit", sw.memory_limit, memory_limit);
   add_recipe_options(*c, sw.overrides);
   c->remove_option(c->get_option("--recipe"));
   c->callback([&] { action = [&] { sweep(context, sw); }; });
@@ -152,6 +155,7 @@ int run(int argc, char** argv) {
   c->callback([&] { action = [&] { measure_command(context, q); }; });
   c = app.add_subcommand("forecast", "Size, memory and time of a recipe, without running it");
   c->add_option("MODEL", q.model)->required();
+  c->add_option("--memory-limit", q.memory_limit, memory_limit);
   add_recipe_options(*c, q.recipe);
   c->callback([&] { action = [&] { forecast_command(context, q); }; });
 

@@ -2,6 +2,8 @@
 
 #include <charconv>
 #include <sstream>
+#include <string_view>
+#include <utility>
 
 #include "base/error.h"
 #include "run/recipe_fields.h"
@@ -33,6 +35,20 @@ std::vector<FactorScheme> parse_factor_schemes(const std::string& text) {
     schemes.push_back(*scheme);
   }
   return schemes;
+}
+
+std::uint64_t parse_bytes(const std::string& text) {
+  if (text.empty()) return 0;
+  double value = 0;
+  const char* const end = text.data() + text.size();
+  auto [unit, code] = std::from_chars(text.data(), end, value);
+  while (code == std::errc() && unit != end && *unit == ' ') ++unit;
+  for (const auto& [name, factor] :
+       {std::pair{"", 1.0}, {"B", 1.0}, {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}})
+    if (code == std::errc() && std::string_view(unit, end) == name && value * factor >= 1 && value * factor < 1e18)
+      return std::uint64_t(value * factor);
+  throw Error(ErrorKind::bad_input,
+              "\"" + text + "\" is not a size; give bytes, or a number with KiB, MiB, GiB, kB, MB or GB, such as 6GiB.");
 }
 
 namespace {

@@ -4,6 +4,8 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/fitted_recipe.h"
+#include "cli/parse.h"
+#include "run/memory_plan.h"
 #include "run/open_model.h"
 #include "run/runner.h"
 #include "run/spectra.h"
@@ -42,6 +44,7 @@ void quantize(const Context& context, const QuantizeOptions& options) {
   request.model = original_model(options.model);
   request.recipe = fitted_recipe(context, options.recipe, *request.model);
   request.folder = options.out;
+  request.memory_limit_bytes = parse_bytes(options.memory_limit);
   if (const auto problem = problem_of(request.recipe, *request.model)) throw Error(ErrorKind::bad_input, *problem);
   const auto progress = context.make_progress();
   const Manifest manifest = carry_out(request, *progress, context.stop);
@@ -63,7 +66,7 @@ void forecast_command(const Context& context, const QuantizeOptions& options) {
   const auto model = original_model(options.model);
   const Recipe recipe = fitted_recipe(context, options.recipe, *model);
   if (const auto problem = problem_of(recipe, *model)) throw Error(ErrorKind::bad_input, *problem);
-  const Forecast f = forecast(recipe, *model);
+  const Forecast f = forecast_within(recipe, *model, parse_bytes(options.memory_limit));
   Json stages = Json::object();
   for (const auto& [stage, seconds] : f.by_stage) stages[stage] = seconds;
   context.print_json({{"file_bytes", f.file_bytes},

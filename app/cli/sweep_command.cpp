@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/fitted_recipe.h"
+#include "cli/parse.h"
 #include "run/match_size.h"
 #include "run/run_folder.h"
 #include "run/runner.h"
@@ -16,7 +17,7 @@ void sweep(const Context& context, const SweepOptions& options) {
   for (const auto& chosen : options.recipes) {
     RecipeOptions recipe = options.overrides;
     recipe.recipe = chosen;
-    RunRequest request{options.model, model, fitted_recipe(context, recipe, *model), {}};
+    RunRequest request{options.model, model, fitted_recipe(context, recipe, *model), {}, parse_bytes(options.memory_limit)};
     if (options.bits_per_weight != 0) request.recipe = matched_to(request.recipe, *model, options.bits_per_weight);
     const std::string name = folder_name_of(request.recipe.name);
     if (!names.insert(name).second)

@@ -8,6 +8,7 @@
 
 #include "base/progress.h"
 #include "calibration/calibration.h"
+#include "calibration/hidden_states.h"
 #include "model/transformer.h"
 #include "quantization/second_moments.h"
 
@@ -21,11 +22,24 @@ struct BlockMoments {
   std::vector<SecondMoments> held_out_by_site;  ///< of the held-out windows; tokens = 0 when there are none
 };
 
+/// What a pass over the windows listens to.
+struct Listening {
+  std::vector<bool> sites = {};  ///< by Site::index(); empty: to all of them
+  bool calibration = true, held_out = true;
+};
+
+/// Sees the input of each site as a SiteObserver does; true when it has seen enough of this block.
+using SiteListener = std::function<bool(const Site& site, const float* x, std::size_t tokens, std::size_t width)>;
+/// Runs a block on `hidden`, which is used up, until the listener has seen enough.
+void listen_to_block(Transformer& transformer, std::size_t block, const Buffer& hidden, std::size_t tokens, const SiteListener& listener);
+
 /// Hidden states of all windows, advanced block by block.
 class BlockWalk {
  public:
-  /// The first `calibration` windows gather moments, the rest are held out.
-  BlockWalk(Transformer& transformer, const TokenWindows& windows, std::size_t calibration_windows);
+  /// The first `calibration` windows gather moments, the rest are held out. With a `spill_folder` hidden states are kept in a file
+  /// there; what is gathered does not depend on it.
+  BlockWalk(Transformer& transformer, const TokenWindows& windows, std::size_t calibration_windows,
+            const std::filesystem::path& spill_folder = {});
 
   /// From here on blocks are run by this transformer (same backend), whose own first block is block `first_block` of the
   /// model: for a model whose weights are loaded block by block. It must outlive its use.
@@ -38,18 +52,17 @@ class BlockWalk {
   BlockMoments advance(const SiteSchemes& activation, std::stop_token stop) {
     return std::move(advance(std::span(&activation, 1), stop).front());
   }
-  /// The moments of advance() without moving on.
-  BlockMoments peek(const SiteSchemes& activation, std::stop_token stop);
+  /// The moments of advance() without moving on; those of sites and windows that are not listened to stay empty.
+  BlockMoments peek(const SiteSchemes& activation, std::stop_token stop, const Listening& listening = {});
   /// Of every window, at the door of the next block.
-  const std::vector<Buffer>& hidden() const { return hidden_; }
+  const HiddenStates& hidden() const { return hidden_; }
   /// Runs it without listening: what a resumed run does with blocks that are finished.
   void skip(std::stop_token stop) { advance(std::span<const SiteSchemes>(), stop); }
 
  private:
-  std::vector<BlockMoments> run(std::span<const SiteSchemes> activations, bool move_on, std::stop_token stop);
   Transformer* transformer_;
   std::size_t calibration_windows_, next_ = 0, first_block_ = 0, context_;
-  std::vector<Buffer> hidden_;
+  HiddenStates hidden_;
 };
 
 }  // namespace lrc

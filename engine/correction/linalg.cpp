@@ -7,6 +7,7 @@
 #include <cassert>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -175,12 +176,12 @@ MatrixD solve_lower(const MatrixD& lower, const MatrixD& b, bool transposed) {
   return x;
 }
 
-MatrixD right_solve_lower(const MatrixD& lower, const MatrixD& b, bool transposed) {
+MatrixD right_solve_lower(const MatrixD& lower, MatrixD b, bool transposed) {
   use_one_blas_thread();
-  MatrixD x = b;
+  MatrixD x = std::move(b);
   const int n = int(lower.rows());
   if (n == 0) return x;
-  parallel_for(b.rows(), kBlock, [&](std::size_t begin, std::size_t end) {
+  parallel_for(x.rows(), kBlock, [&](std::size_t begin, std::size_t end) {
     cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, flag(transposed), CblasNonUnit, int(end - begin), n, 1.0, lower.data(), n,
                 x.row(begin), n);
   });

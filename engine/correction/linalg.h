@@ -33,7 +33,7 @@ std::optional<MatrixD> cholesky(const MatrixD& a);
 /// X with L X = B (or Lᵀ X = B), L lower triangular.
 MatrixD solve_lower(const MatrixD& lower, const MatrixD& b, bool transposed = false);
 /// X with X L = B (or X Lᵀ = B).
-MatrixD right_solve_lower(const MatrixD& lower, const MatrixD& b, bool transposed = false);
+MatrixD right_solve_lower(const MatrixD& lower, MatrixD b, bool transposed = false);
 /// B S⁻¹ for S = L Lᵀ, B (rows, n): two triangular solves, S⁻¹ is never formed.
 MatrixD right_solve_spd(const MatrixD& lower, const MatrixD& b);
 

@@ -28,28 +28,31 @@ void check(const SecondMoments& moments, double damping, const std::string& site
     throw Error(ErrorKind::bad_input, site + ": the damping of the second moments must be 0 or more, not " + std::to_string(damping) + ".");
 }
 
-// The factorizations for one damping; false when one of them fails.
-bool factorize(SiteStatistics& site, double damping, const MatrixD& s_x) {
-  const std::size_t n = s_x.rows();
+// The factorizations for one damping; false when one of them fails. `site.s_x` holds S_x but for the damping of its diagonal,
+// which is `diagonal_x` without. Nothing of the order is kept or copied without need: of a wide input each matrix counts.
+bool factorize(SiteStatistics& site, double damping, const std::vector<double>& diagonal_x) {
+  const std::size_t n = diagonal_x.size();
   const SecondMoments& moments = site.moments;
+  double trace_x = 0;
+  for (const double v : diagonal_x) trace_x += v;
   site.damping = damping;
-  site.epsilon_x = damping * linalg::trace(s_x) / double(n);
+  site.epsilon_x = damping * trace_x / double(n);
   site.epsilon_y = damping * linalg::trace(moments.s_y) / double(n);
-  site.s_x = s_x;
   site.s_y = moments.s_y;
-  linalg::add_to_diagonal(site.s_x, site.epsilon_x);
+  for (std::size_t i = 0; i < n; ++i) site.s_x(i, i) = diagonal_x[i] + site.epsilon_x;
   linalg::add_to_diagonal(site.s_y, site.epsilon_y);
   auto lower_y = linalg::cholesky(site.s_y);
   if (!lower_y) return false;
+  site.cholesky_y = std::move(*lower_y);
   auto lower_x = linalg::cholesky(site.s_x);
   if (!lower_x) return false;
-  site.cholesky_y = std::move(*lower_y);
   site.cholesky_x = std::move(*lower_x);
 
   // S_{x|y} = S_e + (ε_x + ε_y) I − Kᵀ K, Kᵀ Lᵀ = S_ey + ε_y I: no cancellation of large numbers.
   MatrixD shifted = moments.s_ey;
   linalg::add_to_diagonal(shifted, site.epsilon_y);
-  site.s_x_given_y = linalg::subtract(moments.s_e, linalg::gram(linalg::right_solve_lower(site.cholesky_y, shifted, true)));
+  site.s_x_given_y = linalg::gram(linalg::right_solve_lower(site.cholesky_y, std::move(shifted), true));
+  for (std::size_t i = 0; i < site.s_x_given_y.size(); ++i) site.s_x_given_y.data()[i] = moments.s_e.data()[i] - site.s_x_given_y.data()[i];
   linalg::add_to_diagonal(site.s_x_given_y, site.epsilon_x + site.epsilon_y);
   if (auto lower = linalg::cholesky(site.s_x_given_y))
     site.cholesky_x_given_y = std::move(*lower);
@@ -72,13 +75,15 @@ SiteStatistics prepare_site(SecondMoments moments, double damping, const Activat
   result.unquantized = activation.off();
   result.moments = std::move(moments);
   result.s_xy = result.moments.s_xy();
-  MatrixD s_x = result.moments.s_x();
-  if (!(linalg::trace(s_x) > 0))
+  result.s_x = result.moments.s_x();
+  if (!(linalg::trace(result.s_x) > 0))
     throw Error(ErrorKind::numerical, site + ": every calibration token is zero at this input; check the model's weights.");
+  std::vector<double> diagonal_x(result.s_x.rows());
+  for (std::size_t i = 0; i < diagonal_x.size(); ++i) diagonal_x[i] = result.s_x(i, i);
   for (int attempt = 0; attempt <= kRetries; ++attempt) {
     // Without damping there is nothing to multiply: a retry starts from a millionth.
     const double tried = attempt == 0 ? damping : std::max(damping, 1e-6) * std::pow(10.0, attempt);
-    if (factorize(result, tried, s_x)) return result;
+    if (factorize(result, tried, diagonal_x)) return result;
   }
   throw Error(ErrorKind::numerical, site + ": the second moments of " + std::to_string(result.moments.tokens) + " tokens (width " +
                                         std::to_string(result.moments.width()) +

@@ -215,7 +215,9 @@ class GgufCheckpoint final : public Checkpoint {
     const auto& [stored, head, above] = stored_.at(tensor.name);
     const std::size_t columns = tensor.columns(), row_bytes = columns / block_elements(tensor.dtype) * block_bytes(tensor.dtype);
     if (head == 0) {
-      to_float(tensor.dtype, stored->bytes.data() + (above + first) * row_bytes, count * columns, destination);
+      const auto part = stored->bytes.subspan((above + first) * row_bytes, count * row_bytes);
+      to_float(tensor.dtype, part.data(), count * columns, destination);
+      forget_pages(part);
     } else if (tensor.shape.size() == 1) {
       std::vector<float> values(columns);
       to_float(tensor.dtype, stored->bytes.data(), columns, values.data());
@@ -223,6 +225,7 @@ class GgufCheckpoint final : public Checkpoint {
     } else {
       for (std::size_t row = 0; row < count; ++row)
         to_float(tensor.dtype, stored->bytes.data() + permuted_row(first + row, head) * row_bytes, columns, destination + row * columns);
+      if (first + count == tensor.rows()) forget_pages(stored->bytes);
     }
     check_finite(tensor, {destination, count * columns});
   }

@@ -86,7 +86,10 @@ class HuggingFaceCheckpoint final : public Checkpoint {
     check_rows(tensor, first, count);
     const auto* entry = stored_.at(tensor.name);
     const std::size_t columns = tensor.columns();
-    to_float(tensor.dtype, entry->bytes.data() + first * columns * block_bytes(tensor.dtype), count * columns, destination);
+    const std::size_t row_bytes = columns * block_bytes(tensor.dtype);
+    const auto part = entry->bytes.subspan(first * row_bytes, count * row_bytes);
+    to_float(tensor.dtype, part.data(), count * columns, destination);
+    forget_pages(part);  // a large checkpoint would otherwise fill the memory beside what was made of it
     check_finite(tensor, {destination, count * columns});
   }
 

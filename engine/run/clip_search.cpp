@@ -28,35 +28,45 @@ bool has_clip(const ActivationScheme& scheme) { return !scheme.off() && scheme.f
 
 }  // namespace
 
-std::vector<float> best_clips(FloatStream& stream, const std::vector<LayerTask>& layers, std::size_t sites, std::stop_token stop) {
+std::vector<float> best_clips(FloatStream& stream, const std::vector<LayerTask>& layers, std::size_t sites,
+                              const std::vector<std::vector<std::size_t>>& passes, std::stop_token stop) {
   const SiteSchemes given = site_schemes(layers, sites);
   std::vector<float> best(sites);
   std::vector<double> smallest(sites, std::numeric_limits<double>::infinity());
   for (std::size_t s = 0; s < sites; ++s) best[s] = given[s].clip;
-  for (const float clip : kCandidates) {
-    throw_if_stopped(stop);
-    SiteSchemes schemes = given;
-    for (auto& scheme : schemes) scheme.clip = clip;
-    BlockMoments moments = stream.peek(schemes, stop);
-    std::vector<double> sums(sites);
-    parallel_for(sites, 1, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t s = begin; s < end; ++s) {
-        // An expert that no token reached is reported when it is solved.
-        if (!has_clip(given[s]) || moments.by_site[s].tokens == 0) continue;
-        std::optional<SiteStatistics> site;
-        for (const auto& task : layers) {
-          const auto& layer = *task.layer;
-          if (layer.site().index() != s) continue;
-          if (!site) site = prepare_site(std::move(moments.by_site[s]), task.scheme.damping, schemes[s], name(layer.site()));
-          sums[s] += objective(convert<double>(stream.block().linear(layer.role, layer.expert).weight), *site, task.scheme);
+  for (const auto& pass : passes) {
+    Listening listening;
+    listening.held_out = false;
+    listening.sites.assign(sites, false);
+    bool any = false;
+    for (const std::size_t s : pass) any |= listening.sites[s] = has_clip(given[s]);
+    for (const float clip : kCandidates) {
+      if (!any) break;
+      throw_if_stopped(stop);
+      SiteSchemes schemes = given;
+      for (auto& scheme : schemes) scheme.clip = clip;
+      BlockMoments moments = stream.peek(schemes, stop, listening);
+      std::vector<double> sums(sites);
+      parallel_for(pass.size(), 1, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+          const std::size_t s = pass[i];
+          // An expert that no token reached is reported when it is solved.
+          if (!has_clip(given[s]) || moments.by_site[s].tokens == 0) continue;
+          std::optional<SiteStatistics> site;
+          for (const auto& task : layers) {
+            const auto& layer = *task.layer;
+            if (layer.site().index() != s) continue;
+            if (!site) site = prepare_site(std::move(moments.by_site[s]), task.scheme.damping, schemes[s], name(layer.site()));
+            sums[s] += objective(convert<double>(stream.block().linear(layer.role, layer.expert).weight), *site, task.scheme);
+          }
         }
-      }
-    });
-    for (std::size_t s = 0; s < sites; ++s)
-      if (has_clip(given[s]) && sums[s] < smallest[s]) {
-        smallest[s] = sums[s];
-        best[s] = clip;
-      }
+      });
+      for (const std::size_t s : pass)
+        if (has_clip(given[s]) && sums[s] < smallest[s]) {
+          smallest[s] = sums[s];
+          best[s] = clip;
+        }
+    }
   }
   return best;
 }

@@ -85,19 +85,20 @@ std::string flags_from(const Recipe& recipe, const Recipe& base) {
 std::string command_of(const RunRequest& request) {
   const auto& recipe = request.recipe;
   const std::string start = "lrc quantize " + quoted(request.model_path.string()) + " --out " + quoted(request.folder.string());
+  const std::string limit = request.memory_limit_bytes == 0 ? "" : " --memory-limit " + std::to_string(request.memory_limit_bytes);
   std::optional<std::string> best;
   for (const auto& base : shipped_recipes()) {
     if (!has_flags_for(recipe, base)) continue;
     const std::string flags = " --recipe " + quoted(base.name) + flags_from(recipe, base);
     if (!best || flags.size() < best->size()) best = flags;
   }
-  if (best) return start + *best;
+  if (best) return start + *best + limit;
   // What flags cannot say is said as JSON: the fields that differ from the default recipe.
   const Json standard = to_json(Recipe{});
   Json json = to_json(recipe);
   for (const auto& [key, value] : standard.items())
     if (json[key] == value) json.erase(key);
-  return start + " --recipe " + quoted(json.dump());
+  return start + " --recipe " + quoted(json.dump()) + limit;
 }
 
 }  // namespace lrc

@@ -14,17 +14,21 @@ ModelWeights without_head(ModelWeights weights) {
 
 }  // namespace
 
-FloatStream::FloatStream(const Model& model, const RotationChoice& rotation, const TokenWindows& windows, std::size_t calibration_windows)
+FloatStream::FloatStream(const Model& model, const RotationChoice& rotation, const TokenWindows& windows, std::size_t calibration_windows,
+                         const std::filesystem::path& spill_folder)
     : model_(model), rotation_(rotation), backend_(make_cpu_backend()) {
   auto embedding = without_head(load_embedding(model));
   rotate_weights(embedding, rotation);
   embedding.head = {};  // made by untying; a walk ends before it
   transformer_ = std::make_unique<Transformer>(backend_, embedding);
-  walk_ = std::make_unique<BlockWalk>(*transformer_, windows, calibration_windows);
+  walk_ = std::make_unique<BlockWalk>(*transformer_, windows, calibration_windows, spill_folder);
 }
 
 void FloatStream::load() {
   assert(next_ < model_.config().blocks);
+  // The block before goes first: two of them would be the most that a run holds.
+  transformer_.reset();
+  weights_ = {};
   ModelWeights weights;
   weights.config = model_.config();
   weights.embedding = MatrixF(1, model_.config().hidden_size);

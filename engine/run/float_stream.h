@@ -13,8 +13,10 @@ namespace lrc {
 
 class FloatStream {
  public:
-  /// Embeds all windows; the first `calibration_windows` gather moments, the rest are held out.
-  FloatStream(const Model& model, const RotationChoice& rotation, const TokenWindows& windows, std::size_t calibration_windows);
+  /// Embeds all windows; the first `calibration_windows` gather moments, the rest are held out. With a `spill_folder` the hidden
+  /// states are kept in a file there.
+  FloatStream(const Model& model, const RotationChoice& rotation, const TokenWindows& windows, std::size_t calibration_windows,
+              const std::filesystem::path& spill_folder = {});
 
   std::size_t next_block() const { return next_; }
   /// Loads and rotates the next block. advance() or skip() then runs it.
@@ -28,9 +30,11 @@ class FloatStream {
   Transformer& transformer() { return *transformer_; }
   const std::shared_ptr<Backend>& shared_backend() const { return backend_; }
   /// Of every window, at the door of the loaded block.
-  const std::vector<Buffer>& hidden() const { return walk_->hidden(); }
+  const HiddenStates& hidden() const { return walk_->hidden(); }
   /// Moments of the loaded block's sites without leaving it: another activation scheme may be tried after it.
-  BlockMoments peek(const SiteSchemes& activation, std::stop_token stop) { return walk_->peek(activation, stop); }
+  BlockMoments peek(const SiteSchemes& activation, std::stop_token stop, const Listening& listening = {}) {
+    return walk_->peek(activation, stop, listening);
+  }
 
  private:
   const Model& model_;

@@ -1,20 +1,22 @@
 // What a recipe costs. Bytes follow from shapes exactly; seconds from operation counts and the machine's measured speed,
 // memory from what the runner holds at its highest point.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <vector>
 
 #include "base/parallel.h"
 #include "run/machine_speed.h"
+#include "run/memory_plan.h"
 #include "run/recipe.h"
 #include "run/sizes.h"
 
 namespace lrc {
 namespace {
 
-// Code, thread stacks and the allocator's slack of a process that does nothing yet.
-constexpr double program_bytes = 60e6;
+// Candidates of a searched clip (run/clip_search.cpp).
+constexpr double kClips = 5;
 
 /// Floating-point operations of a run, by kind (see MachineSpeed).
 struct Work {
@@ -59,60 +61,90 @@ void add_layer(Work& work, const LayerScheme& scheme, double out, double in) {
   }
 }
 
-Work work_of(const Recipe& recipe, const Model& model, const Tokens& tokens) {
+/// The forward pass of one block up to the input of each kind of site, and all of it.
+struct BlockForward {
+  std::array<double, 4> until{};  // by SiteKind
+  double whole = 0;
+};
+
+BlockForward forward_of(const Model& model, double tokens, double context) {
   const auto& config = model.config();
-  Work work;
+  std::array<double, 4> behind{};  // of the layers that read each kind of site
+  for (const auto& layer : model.layers())
+    if (layer.block == 0)
+      behind[std::size_t(layer.site().kind)] += 2 * tokens * share_of_tokens(config, layer) * double(layer.parameters());
+  // Attention reads half of the square, scores and values.
+  behind[std::size_t(SiteKind::attention_input)] += 2 * tokens * context * double(config.heads * config.head_dim);
+  BlockForward forward;
+  for (std::size_t kind = 0; kind < behind.size(); ++kind) {
+    forward.until[kind] = forward.whole;
+    forward.whole += behind[kind];
+  }
+  return forward;
+}
+
+/// What is done on the way through the blocks, and what is done at the door of each block before the stream moves on (clips, the
+/// sites of a quantized stream, passes where memory is short).
+struct Works {
+  Work walk, door;
+};
+
+Works work_of(const Recipe& recipe, const Model& model, const Tokens& tokens, const MemoryPlan& plan) {
+  const auto& config = model.config();
+  const bool drift = recipe.stream != Stream::fp, passes = !drift && !plan.together();
+  Works works;
   std::map<std::pair<std::size_t, std::size_t>, double> sites;  // block and number, with their width
+  const auto full = [](const LayerInfo& layer) {
+    return double(layer.out_features) * double(layer.in_features) * double(layer.in_features);
+  };
   for (const auto& layer : model.layers()) {
-    const double out = double(layer.out_features), in = double(layer.in_features);
-    work.reading += 4 * out * in;  // widening, packing and rotating both sides, beside what one rotation costs
-    work.forward += 2 * tokens.all * share_of_tokens(config, layer) * out * in;
+    const double out = double(layer.out_features), in = double(layer.in_features), small = std::min(out, in);
+    works.walk.reading += 4 * out * in;  // widening, packing and rotating both sides, beside what one rotation costs
     const auto scheme = effective_scheme(recipe, layer);
     if (scheme.skipped) continue;
     sites[{layer.block, layer.site().index()}] = in;
-    add_layer(work, scheme, out, in);
+    add_layer(works.walk, scheme, out, in);
+    if (!recipe.search_clip) continue;
+    works.door.dense += kClips * (full(layer) + small * small * std::max(out, in));
+    works.door.eigen += kClips * 3 * small * small * small;
   }
+  const double products = recipe.activation.off() ? 1 : 4;  // symmetric ones counted as half
   for (const auto& [site, n] : sites) {
     const double share = site_at(site.first, site.second).expert == no_expert ? 1.0 : expert_share(config);
-    work.moments += tokens.all * share * n * n * (recipe.activation.off() ? 1 : 4);
-    work.dense += 4 * n * n * n;
+    (drift || passes ? works.door : works.walk).moments += tokens.all * share * n * n * (products + (drift ? products + 1 : 0));
+    works.walk.dense += (drift ? 8 : 3) * n * n * n;
+    if (recipe.search_clip) {
+      works.door.moments += kClips * tokens.calibration * share * n * n * products;
+      works.door.dense += kClips * 3 * n * n * n;
+    }
   }
-  // Attention reads half of the square, scores and values.
-  work.forward += 2 * tokens.all * tokens.context * double(config.heads * config.head_dim * config.blocks);
-  return work;
-}
-
-double peak_memory(const Recipe& recipe, const Model& model, const Tokens& tokens) {
-  const auto& config = model.config();
-  const double hidden = double(config.hidden_size);
-  std::vector<double> widths(site_count(config));
-  double block_weights = 0, largest_solve = 0;
-  for (const auto& layer : model.layers()) {
-    if (layer.block != 0) continue;
-    const double out = double(layer.out_features), in = double(layer.in_features);
-    block_weights += 4 * out * in;
-    widths[layer.site().index()] = in;
-    // Weight, target, Ŵ and products in float64, the Hessian and its factors.
-    largest_solve = std::max(largest_solve, 8 * (8 * out * in + 5 * in * in));
+  const BlockForward forward = forward_of(model, tokens.all, tokens.context);
+  const double blocks = double(config.blocks), calibration = tokens.calibration / tokens.all;
+  works.walk.forward += blocks * forward.whole;
+  double through_passes = 0;
+  for (const auto& pass : plan.passes) {
+    double furthest = 0;
+    for (const std::size_t s : pass) {
+      const Site site = site_at(0, s);
+      furthest =
+          std::max(furthest, site.expert == no_expert && config.experts == 0 ? forward.until[std::size_t(site.kind)] : forward.whole);
+    }
+    through_passes += furthest;
   }
-  double moments = 0, statistics = 0;
-  for (const double n : widths) {
-    moments += 8 * 3 * n * n * (recipe.held_out_windows > 0 ? 2 : 1);
-    statistics += 8 * 7 * n * n;
+  if (recipe.search_clip) works.door.forward += blocks * kClips * calibration * through_passes;
+  if (passes) works.door.forward += blocks * through_passes;
+  if (drift) {
+    for (const double until : forward.until) works.door.forward += blocks * 2 * until;
+    if (recipe.stream == Stream::propagated) works.door.forward += blocks * forward.whole;
   }
-  const double streams = 4 * tokens.all * hidden;
-  const double scratch =
-      4 * tokens.context * (4 * hidden + 3 * double(config.feed_forward)) + 8 * 4 * 4096 * double(config.feed_forward) / 4;
-  const double embedding = 4 * 2 * double(config.vocabulary) * hidden;
-  const double walking = block_weights * 2 + streams + scratch + moments;
-  const double solving = block_weights * 2 + streams + scratch + moments + statistics + largest_solve * std::min(7, thread_count());
-  const double mapped = double(model.checkpoint().file_bytes());
-  return program_bytes + mapped + std::max({streams + embedding, walking, solving});
+  return works;
 }
 
 }  // namespace
 
-Forecast forecast(const Recipe& recipe, const Model& model) {
+Forecast forecast(const Recipe& recipe, const Model& model) { return forecast_within(recipe, model, 0); }
+
+Forecast forecast_within(const Recipe& recipe, const Model& model, std::uint64_t limit_bytes) {
   const auto sizes = sizes_of(recipe, model);
   Forecast result;
   result.code_bytes = RunSizes::bytes(sizes.code_bits);
@@ -122,18 +154,21 @@ Forecast forecast(const Recipe& recipe, const Model& model) {
   result.file_bytes = sizes.file_bytes();
   result.bits_per_weight = sizes.bits_per_weight();
 
-  const auto tokens = tokens_of(recipe, model);
-  const auto work = work_of(recipe, model, tokens);
+  const auto plan = plan_memory({&recipe, 1}, model, limit_bytes);
+  const auto work = work_of(recipe, model, tokens_of(recipe, model), plan);
   const auto speed = machine_speed();
   const double threads = double(thread_count());
   // The seven layers of a block run side by side; the widest of them keeps some threads waiting.
-  const double at_layers = std::min(threads, 4.0);
-  const double rotate = work.reading / speed.reading / at_layers;
-  const double calibrate = (work.forward / speed.forward + work.moments / speed.moments) / threads;
-  const double solve = (work.dense / speed.dense + work.eigen / speed.eigen + work.gptq / speed.gptq) / at_layers;
+  const double at_layers = std::min({threads, 4.0, double(plan.layers_at_once)});
+  const auto walking = [&](const Work& w) { return (w.forward / speed.forward + w.moments / speed.moments) / threads; };
+  const auto solving = [&](const Work& w) { return (w.dense / speed.dense + w.eigen / speed.eigen + w.gptq / speed.gptq) / at_layers; };
+  const double rotate = work.walk.reading / speed.reading / std::min(threads, 4.0);
+  const double calibrate = walking(work.walk);
+  // As the manifest counts them: what is done at the door of a block is part of solving it.
+  const double solve = solving(work.walk) + solving(work.door) + walking(work.door);
   result.by_stage = {{"rotate", rotate}, {"calibrate", calibrate}, {"solve", solve}};
   result.seconds = rotate + calibrate + solve;
-  result.peak_memory_bytes = std::uint64_t(peak_memory(recipe, model, tokens));
+  result.peak_memory_bytes = plan.peak_bytes;
   return result;
 }
 

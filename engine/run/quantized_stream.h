@@ -14,27 +14,30 @@ namespace lrc {
 class QuantizedStream {
  public:
   /// `mode`: propagated, or replay (back on the float model's hidden states at the door of each block). `original` must outlive it.
-  QuantizedStream(FloatStream& original, Stream mode, std::size_t calibration_windows, std::size_t context);
+  /// With a `spill_folder` its hidden states are kept in a file there.
+  QuantizedStream(FloatStream& original, Stream mode, std::size_t calibration_windows, std::size_t context,
+                  std::filesystem::path spill_folder = {});
 
   /// Takes over the block that the float stream has loaded, all of it in float.
   void enter();
-  /// Moments of one site over all windows, with the drift of the calibration and of the held-out ones.
+  /// Moments of one site, with the drift, over the windows that are listened to.
   struct SiteMoments {
     SecondMoments calibration, held_out;
   };
-  SiteMoments measure(SiteKind kind, const ActivationScheme& activation, std::stop_token stop);
+  SiteMoments measure(SiteKind kind, const ActivationScheme& activation, std::stop_token stop, const Listening& listening = {});
   /// From here on the layer computes with its codes and its pair. May be called from several threads.
   void set(const LayerInfo& layer, LayerSolution solution);
   /// Runs the block over all windows. The float stream must not have left it yet.
   void leave(std::stop_token stop);
 
  private:
-  Buffer copy_of(const Buffer& hidden) const;
+  /// Its own hidden states, or the float model's where it begins each block on them.
+  const HiddenStates& hidden() const { return mode_ == Stream::replay ? original_.hidden() : hidden_; }
   FloatStream& original_;
   Stream mode_;
   std::size_t calibration_windows_, context_;
   ModelWeights weights_;  // the block in work
-  std::vector<Buffer> hidden_;
+  HiddenStates hidden_;
   std::mutex mutex_;
 };
 

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "run/clip_search.h"
 #include "run/float_stream.h"
+#include "run/memory_plan.h"
 #include "run/one_run.h"
 #include "run/quantized_stream.h"
 
@@ -21,6 +22,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 /// Runs over the same float stream: same rotation, same windows.
 struct Group {
   std::vector<OneRun*> runs;
+  std::uint64_t memory_limit = 0;
 };
 
 /// Several runs carried out side by side. What is computed for a run does not depend on its company.
@@ -43,10 +45,12 @@ class Batch {
 
  private:
   void prepare();
+  void check_memory(const RunRequest& request) const;
   void plan();
   void solve(Group& group);
-  void solve_block_of(OneRun& run, const FloatStream& stream, BlockMoments moments, std::vector<LayerTask> tasks);
-  void solve_on(QuantizedStream& quantized, OneRun& run, const FloatStream& stream, std::size_t block);
+  void solve_block_of(OneRun& run, const FloatStream& stream, BlockMoments moments, std::vector<LayerTask> tasks, const MemoryPlan& plan);
+  void solve_in_passes(OneRun& run, FloatStream& stream, std::size_t block, const MemoryPlan& plan);
+  void solve_on(QuantizedStream& quantized, OneRun& run, FloatStream& stream, std::size_t block, const MemoryPlan& plan);
   void finish(OneRun& run, const LayerTask& task, LayerSolution solution, double seconds);
   /// What goes wrong inside is written down in the runs that it concerns; a failure ends these, a stop all of them.
   template <typename Work>
@@ -96,8 +100,10 @@ void Batch::prepare() {
   const RunRequest& first = requests_.front();
   model_ = first.model ? first.model : Model::open(first.model_path);
   // Everything is checked before the first folder is made.
-  for (const auto& request : requests_)
+  for (const auto& request : requests_) {
     if (const auto problem = problem_of(request.recipe, *model_)) throw Error(ErrorKind::bad_input, *problem);
+    check_memory(request);
+  }
   std::map<std::string, std::shared_ptr<const RunCorpus>> corpora;
   std::vector<std::string> keys;
   for (const auto& request : requests_) {
@@ -109,8 +115,21 @@ void Batch::prepare() {
     keys.push_back(Json({windows, rotation.r1, rotation.r2, rotation.r4, rotation.seed}).dump());
     runs_.push_back(nullptr);
     runs_.back() = std::make_unique<OneRun>(request, model_, corpus);
-    groups_[keys.back()].runs.push_back(runs_.back().get());
+    Group& group = groups_[keys.back()];
+    group.runs.push_back(runs_.back().get());
+    if (request.memory_limit_bytes != 0 && (group.memory_limit == 0 || request.memory_limit_bytes < group.memory_limit))
+      group.memory_limit = request.memory_limit_bytes;
   }
+}
+
+void Batch::check_memory(const RunRequest& request) const {
+  if (request.memory_limit_bytes == 0) return;
+  const MemoryPlan leanest = plan_memory({&request.recipe, 1}, *model_, request.memory_limit_bytes);
+  if (leanest.peak_bytes <= request.memory_limit_bytes) return;
+  const auto mebibytes = [](std::uint64_t bytes) { return std::to_string((bytes + (1u << 20) - 1) >> 20) + " MiB"; };
+  throw Error(ErrorKind::bad_input, "The recipe " + request.recipe.name + " needs at least " + mebibytes(leanest.peak_bytes) +
+                                        " of memory on " + model_->display_name() + ", and " + mebibytes(request.memory_limit_bytes) +
+                                        " are allowed; allow more, or leave the widest layers in float.");
 }
 
 void Batch::plan() {
@@ -148,11 +167,15 @@ void Batch::solve(Group& group) {
       mark = Clock::now();
     };
     const RunCorpus& corpus = group.runs.front()->corpus();
-    FloatStream stream(*model_, group.runs.front()->manifest().recipe.rotation, corpus.windows, corpus.calibration_windows);
+    std::vector<Recipe> recipes;
+    for (const OneRun* run : active) recipes.push_back(run->manifest().recipe);
+    const MemoryPlan plan = plan_memory(recipes, *model_, group.memory_limit);
+    const auto spill_folder = plan.spill ? active.front()->path() : std::filesystem::path();
+    FloatStream stream(*model_, group.runs.front()->manifest().recipe.rotation, corpus.windows, corpus.calibration_windows, spill_folder);
     std::map<const OneRun*, QuantizedStream> quantized;
     for (const OneRun* run : active)
       if (const Stream mode = run->manifest().recipe.stream; mode != Stream::fp)
-        quantized.try_emplace(run, stream, mode, corpus.calibration_windows, corpus.windows.context);
+        quantized.try_emplace(run, stream, mode, corpus.calibration_windows, corpus.windows.context, spill_folder);
     for (std::size_t block = 0; block < blocks; ++block) {
       throw_if_stopped(stop_);
       stream.load();
@@ -165,9 +188,11 @@ void Batch::solve(Group& group) {
           const auto start = Clock::now();
           const bool searches = run->manifest().recipe.search_clip && !run->missing_of(block).empty();
           const auto own = quantized.find(run);
-          if (searches) run->set_clips(block, best_clips(stream, run->layers_of(block), site_count(model_->config()), stop_));
-          if (own != quantized.end()) solve_on(own->second, *run, stream, block);
-          if (searches || own != quantized.end()) run->add_time("solve", seconds_since(start));
+          const bool passes = own == quantized.end() && !plan.together();
+          if (searches) run->set_clips(block, best_clips(stream, run->layers_of(block), site_count(model_->config()), plan.passes, stop_));
+          if (own != quantized.end()) solve_on(own->second, *run, stream, block, plan);
+          if (passes) solve_in_passes(*run, stream, block, plan);
+          if (searches || passes || own != quantized.end()) run->add_time("solve", seconds_since(start));
         });
       }
       mark = Clock::now();
@@ -176,7 +201,7 @@ void Batch::solve(Group& group) {
       std::vector<std::pair<OneRun*, std::size_t>> readers;
       for (OneRun* run : active) {
         const auto tasks = run->missing_of(block);
-        if (tasks.empty() || ended_.contains(run) || quantized.contains(run)) continue;
+        if (tasks.empty() || ended_.contains(run) || quantized.contains(run) || !plan.together()) continue;
         const auto scheme = site_schemes(tasks, site_count(model_->config()));
         const auto known = std::find(schemes.begin(), schemes.end(), scheme);
         readers.emplace_back(run, std::size_t(known - schemes.begin()));
@@ -190,7 +215,7 @@ void Batch::solve(Group& group) {
         const bool last = std::none_of(readers.begin() + std::ptrdiff_t(r) + 1, readers.end(),
                                        [&, s = scheme](const auto& other) { return other.second == s; });
         guard({run}, [&, run = run, scheme = scheme] {
-          solve_block_of(*run, stream, last ? std::move(moments[scheme]) : BlockMoments(moments[scheme]), run->missing_of(block));
+          solve_block_of(*run, stream, last ? std::move(moments[scheme]) : BlockMoments(moments[scheme]), run->missing_of(block), plan);
         });
       }
       mark = Clock::now();
@@ -201,11 +226,67 @@ void Batch::solve(Group& group) {
   progress_.report("solve", done(), layers_);
 }
 
-void Batch::solve_block_of(OneRun& run, const FloatStream& stream, BlockMoments moments, std::vector<LayerTask> tasks) {
+void Batch::solve_block_of(OneRun& run, const FloatStream& stream, BlockMoments moments, std::vector<LayerTask> tasks,
+                           const MemoryPlan& plan) {
   const auto start = Clock::now();
   solve_block(stream.block(), std::move(moments), std::move(tasks), stop_,
-              [&](const LayerTask& task, LayerSolution solution, double seconds) { finish(run, task, std::move(solution), seconds); });
+              [&](const LayerTask& task, LayerSolution solution, double seconds) { finish(run, task, std::move(solution), seconds); },
+              {plan.layers_at_once});
   run.add_time("solve", seconds_since(start));
+}
+
+namespace {
+
+/// Layers that are solved but lack their losses on held-out tokens.
+class Solved {
+ public:
+  void add(const LayerTask& task, LayerSolution solution, double seconds) {
+    const std::lock_guard lock(mutex_);
+    layers_.push_back({task, std::move(solution), seconds});
+  }
+  struct Layer {
+    LayerTask task;
+    LayerSolution solution;
+    double seconds = 0;
+  };
+  std::vector<Layer>& layers() { return layers_; }
+
+ private:
+  std::mutex mutex_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace
+
+// Where the moments of a whole block do not fit: a few sites at a time, and the held-out moments when the solves have given
+// their memory back.
+void Batch::solve_in_passes(OneRun& run, FloatStream& stream, std::size_t block, const MemoryPlan& plan) {
+  const auto tasks = run.missing_of(block);
+  const std::size_t sites = site_count(model_->config());
+  const auto schemes = site_schemes(tasks, sites);
+  for (const auto& pass : plan.passes) {
+    Listening listening;
+    listening.sites.assign(sites, false);
+    for (const std::size_t site : pass) listening.sites[site] = true;
+    std::vector<LayerTask> own;
+    for (const auto& task : tasks)
+      if (std::ranges::find(pass, task.layer->site().index()) != pass.end()) own.push_back(task);
+    if (own.empty()) continue;
+    listening.held_out = false;
+    BlockMoments moments = stream.peek(schemes, stop_, listening);
+    Solved solved;
+    solve_block(stream.block(), std::move(moments), std::move(own), stop_,
+                [&](const LayerTask& task, LayerSolution solution, double seconds) { solved.add(task, std::move(solution), seconds); },
+                {plan.layers_at_once, &schemes});
+    std::swap(listening.calibration, listening.held_out);
+    moments = stream.peek(schemes, stop_, listening);
+    for (auto& [task, solution, seconds] : solved.layers()) {
+      const auto& layer = *task.layer;
+      add_held_out_losses(solution, convert<double>(stream.block().linear(layer.role, layer.expert).weight),
+                          moments.held_out_by_site[layer.site().index()]);
+      finish(run, task, std::move(solution), seconds);
+    }
+  }
 }
 
 void Batch::finish(OneRun& run, const LayerTask& task, LayerSolution solution, double seconds) {
@@ -216,28 +297,46 @@ void Batch::finish(OneRun& run, const LayerTask& task, LayerSolution solution, d
 }
 
 // The sites of a block one after the other, each behind the codes of those before it.
-void Batch::solve_on(QuantizedStream& quantized, OneRun& run, const FloatStream& stream, std::size_t block) {
+void Batch::solve_on(QuantizedStream& quantized, OneRun& run, FloatStream& stream, std::size_t block, const MemoryPlan& plan) {
   const auto tasks = run.missing_of(block);
   if (tasks.empty() && run.manifest().recipe.stream == Stream::replay) return;
   quantized.enter();
   for (const auto& task : run.layers_of(block))
     if (run.is_finished(task.layer->name)) quantized.set(*task.layer, read_layer(run.path(), task.layer->name));
+  const auto moments_of = [&](SecondMoments calibration, SecondMoments held_out, SiteKind kind) {
+    BlockMoments moments;
+    moments.by_site.resize(site_count(model_->config()));
+    moments.held_out_by_site.resize(site_count(model_->config()));
+    moments.by_site[std::size_t(kind)] = std::move(calibration);
+    moments.held_out_by_site[std::size_t(kind)] = std::move(held_out);
+    return moments;
+  };
   for (const auto kind : {SiteKind::attention_input, SiteKind::attention_output, SiteKind::mlp_input, SiteKind::mlp_hidden}) {
     std::vector<LayerTask> own;
     for (const auto& task : tasks)
       if (task.layer->site().kind == kind) own.push_back(task);
     if (own.empty()) continue;
-    auto measured = quantized.measure(kind, own.front().scheme.activation, stop_);
-    BlockMoments moments;
-    moments.by_site.resize(site_count(model_->config()));
-    moments.held_out_by_site.resize(site_count(model_->config()));
-    moments.by_site[std::size_t(kind)] = std::move(measured.calibration);
-    moments.held_out_by_site[std::size_t(kind)] = std::move(measured.held_out);
-    solve_block(stream.block(), std::move(moments), std::move(own), stop_,
+    const ActivationScheme activation = own.front().scheme.activation;
+    Listening listening;
+    listening.held_out = !plan.held_out_later;
+    auto measured = quantized.measure(kind, activation, stop_, listening);
+    Solved solved;
+    solve_block(stream.block(), moments_of(std::move(measured.calibration), std::move(measured.held_out), kind), std::move(own), stop_,
                 [&](const LayerTask& task, LayerSolution solution, double seconds) {
+                  if (plan.held_out_later) return solved.add(task, std::move(solution), seconds);
                   quantized.set(*task.layer, solution);
                   finish(run, task, std::move(solution), seconds);
-                });
+                },
+                {plan.layers_at_once});
+    if (solved.layers().empty()) continue;
+    // What the layers of a site compute does not change their input: it can be measured after they were solved.
+    listening = {.sites = {}, .calibration = false, .held_out = true};
+    const SecondMoments held_out = quantized.measure(kind, activation, stop_, listening).held_out;
+    for (auto& [task, solution, seconds] : solved.layers()) {
+      add_held_out_losses(solution, convert<double>(stream.block().linear(task.layer->role, task.layer->expert).weight), held_out);
+      quantized.set(*task.layer, solution);
+      finish(run, task, std::move(solution), seconds);
+    }
   }
   quantized.leave(stop_);
 }

@@ -24,6 +24,9 @@ struct RunRequest {
   std::shared_ptr<const Model> model;  ///< opened already, or null
   Recipe recipe;
   std::filesystem::path folder;
+  /// What the process may come to hold in memory; 0 = what is free at the start. It decides how the work is cut (run/memory_plan.h),
+  /// never a result.
+  std::uint64_t memory_limit_bytes = 0;
 };
 /// Told after each finished layer, on the thread that solved it; one call at a time.
 using LayerCallback = std::function<void(const LayerRecord&)>;

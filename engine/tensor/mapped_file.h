@@ -25,4 +25,8 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
+/// Tells the system that a part of a mapping has been read: its whole pages no longer count as memory of this process. Read again
+/// they come back from the file. Safe while others read the same part.
+void forget_pages(std::span<const std::byte> part);
+
 }  // namespace lrc
