@@ -107,14 +107,19 @@ void solve_block(const BlockWeights& weights, BlockMoments moments, std::vector<
   // Each lane takes the next layer when it is done with one: no more than so many are in memory at a time.
   const std::size_t lanes = std::min(tasks.size(), std::size_t(settings.layers_at_once > 0 ? settings.layers_at_once : thread_count()));
   std::atomic<std::size_t> next{0};
-  parallel_for(lanes, 1, [&](std::size_t, std::size_t) {
+  const auto lane = [&](std::size_t, std::size_t) {
     try {
       for (std::size_t t = next++; t < tasks.size(); t = next++) solve(tasks[t]);
     } catch (...) {
       next = tasks.size();
       throw;
     }
-  });
+  };
+  // One layer at a time has all threads for its products.
+  if (lanes == 1)
+    lane(0, 1);
+  else
+    parallel_for(lanes, 1, lane);
 }
 
 }  // namespace lrc
