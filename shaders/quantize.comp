@@ -2,15 +2,15 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_shader_8bit_storage : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int8 : require
-// The one activation quantizer: scale = max|x| · factor (one float32 product, the factor rounded once on the host); the code is
-// the q with (q − ½)·s ≤ x ≤ (q + ½)·s, ties to the even q. Division here may be off by some units in the last place, so it is a
-// first guess only; the products that decide are correctly rounded on every device.
+// The one activation quantizer: scale = max|x| · factor (one float32 product, the factor rounded once on the host), codes by
+// comparison.
 layout(local_size_x = 64) in;
 layout(binding = 0) readonly buffer X { float x[]; };
 layout(binding = 1) writeonly buffer Codes { int8_t codes[]; };
 layout(binding = 2) writeonly buffer Scales { float scales[]; };
 layout(push_constant) uniform Push { uint groups, group_size; float factor, lowest, highest; };
 #include "reduce.glsl"
+#include "quantize_code.glsl"
 
 void main() {
   const uint lane = gl_LocalInvocationID.x;
@@ -21,19 +21,6 @@ void main() {
   for (uint i = lane; i < group_size; i += 64u) largest = max(largest, abs(x[begin + i]));
   precise const float scale = workgroup_max(largest) * factor;
   if (lane == 0u) scales[group] = scale;
-  for (uint i = lane; i < group_size; i += 64u) {
-    float code = 0.0;
-    if (scale != 0.0) {
-      const float value = x[begin + i];
-      const float guess = roundEven(clamp(value / scale, lowest, highest));
-      precise const float above = (guess + 0.5) * scale;
-      precise const float below = (guess - 0.5) * scale;
-      const bool odd = roundEven(guess * 0.5) != guess * 0.5;
-      code = guess;
-      if (value > above || (value == above && odd)) code += 1.0;
-      if (value < below || (value == below && odd)) code -= 1.0;
-      code = clamp(code, lowest, highest);
-    }
-    codes[begin + i] = int8_t(int(code));
-  }
+  for (uint i = lane; i < group_size; i += 64u)
+    codes[begin + i] = int8_t(int(scale != 0.0 ? code_of(x[begin + i], scale, lowest, highest) : 0.0));
 }

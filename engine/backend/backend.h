@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "correction/low_rank_pair.h"
+#include "quantization/cache_rows.h"
 #include "quantization/quantized_weight.h"
 #include "quantization/scheme.h"
 #include "rotation/hadamard.h"
@@ -89,6 +90,15 @@ struct AttentionShape {
   std::size_t window = 0;  ///< sliding window; 0 = none
 };
 
+/// Quantized keys and values of one block, for `capacity` positions: all rows of keys, then all rows of values, in each of the three
+/// buffers. codes (2, capacity, code_bytes), scales (2, capacity, groups) float32, zeros (2, capacity, groups), one byte each.
+struct DeviceCache {
+  Buffer codes, scales, zeros;
+  CacheLayout layout;
+  std::size_t capacity = 0;
+  std::size_t bytes() const { return 2 * capacity * layout.row_bytes(); }
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -156,6 +166,17 @@ class Backend {
   /// the rows of positions < first_position + tokens. out as q. Scores scaled by 1/√head_dim.
   virtual void attention(const Buffer& q, const Buffer& k_cache, const Buffer& v_cache, std::size_t first_position, std::size_t tokens,
                          const AttentionShape& shape, const Buffer& out) = 0;
+  /// Rows [first_position, first_position + tokens) of the cache become the codes of keys and values (tokens, kv_heads · head_dim),
+  /// bit for bit those of quantization/cache_rows.h.
+  virtual void store_quantized(const Buffer& keys, const Buffer& values, std::size_t tokens, const DeviceCache& cache,
+                               std::size_t first_position) = 0;
+  /// attention() over what the codes of the cache stand for.
+  virtual void attention_quantized(const Buffer& q, const DeviceCache& cache, std::size_t first_position, std::size_t tokens,
+                                   const AttentionShape& shape, const Buffer& out) = 0;
+
+  DeviceCache allocate_cache(const CacheLayout& layout, std::size_t capacity);
+  /// The first `rows` keys and values of one cache into another of the same layout.
+  void copy_cache(const DeviceCache& from, const DeviceCache& to, std::size_t rows);
 };
 
 enum class InstructionSet { automatic, scalar, avx2, avx512_vnni };

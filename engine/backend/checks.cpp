@@ -54,6 +54,15 @@ void check_attention(const AttentionShape& shape) {
                                           " key-value heads is not possible.");
 }
 
+void check_cache(const DeviceCache& cache, const AttentionShape& shape, std::size_t end) {
+  check_attention(shape);
+  if (cache.layout.width != shape.kv_heads * shape.head_dim || shape.head_dim % cache.layout.group != 0 || end > cache.capacity)
+    throw Error(ErrorKind::device, "A key and value cache of " + std::to_string(cache.capacity) + " rows of " +
+                                       std::to_string(cache.layout.width) + " cannot serve attention over " + std::to_string(end) +
+                                       " positions of " + std::to_string(shape.kv_heads) + " heads of " + std::to_string(shape.head_dim) +
+                                       "; this is a fault of the program.");
+}
+
 void check_rope(const RopeTable& table, std::size_t head_dim) {
   if (head_dim % 2 != 0 || table.inverse_frequencies.size() != head_dim / 2)
     throw Error(ErrorKind::bad_input, "Rotary frequencies for " + std::to_string(2 * table.inverse_frequencies.size()) +

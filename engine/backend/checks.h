@@ -12,6 +12,8 @@ void check_pair(const LowRankPair& pair);
 void check_hadamard(const HadamardOrder& hadamard);
 /// Heads share key-value heads evenly.
 void check_attention(const AttentionShape& shape);
+/// The cache's rows are those of the shape's key-value heads, and it has room for the positions up to `end`.
+void check_cache(const DeviceCache& cache, const AttentionShape& shape, std::size_t end);
 /// Frequencies for half of the head's dimensions.
 void check_rope(const RopeTable& table, std::size_t head_dim);
 /// Values that share a scale; throws Error(bad_input) when that does not divide the width.

@@ -137,9 +137,10 @@ void rotate_weights(ModelWeights& weights, const RotationChoice& choice) {
   const ModelConfig& config = weights.config;
   // All orders first: an impossible choice leaves the weights as they were.
   std::optional<ResidualRotation> residual;
-  std::optional<HadamardOrder> head, feed_forward;
+  std::optional<HadamardOrder> head, feed_forward, query_key;
   if (choice.r1) residual = {hadamard_for(config.hidden_size, "residual stream (R1)"), random_signs(config.hidden_size, choice.seed)};
   if (choice.r2) head = hadamard_for(config.head_dim, "values within a head (R2)");
+  if (choice.r3) query_key = hadamard_for(config.head_dim, "queries and keys (R3)");
   if (choice.r4) feed_forward = hadamard_for(config.feed_forward, "input of down_proj (R4)");
 
   if (residual) {
@@ -160,6 +161,7 @@ void rotate_weights(ModelWeights& weights, const RotationChoice& choice) {
     }
   });
   weights.down_hadamard = std::move(feed_forward);
+  weights.head_hadamard = std::move(query_key);
 }
 
 }  // namespace lrc

@@ -31,7 +31,9 @@ struct Transformer::Parts {
   std::size_t position_offset = 0;
   DeviceNorm final_norm;
   Buffer head_bias;
-  std::unique_ptr<DeviceHadamard> down_hadamard;
+  std::unique_ptr<DeviceHadamard> down_hadamard, head_hadamard;
+  std::optional<CacheLayout> cache_layout;  // of a quantized cache
+  DeviceCache passing;                      // keys and values of a pass without a cache
   std::vector<DeviceBlock> blocks;
   std::size_t weight_bytes = 0;
 
@@ -202,6 +204,26 @@ struct Transformer::Parts {
     }
   }
 
+  /// Puts keys and values into the cache and attends over what is in it then.
+  void attend(std::size_t b, const Buffer& q, const Buffer& k, const Buffer& v, std::size_t tokens, std::size_t first_position,
+              KvCache* cache, const Buffer& out) {
+    Backend& device = *backend;
+    const AttentionShape shape{config.heads, config.kv_heads, config.head_dim, blocks[b].window};
+    if (cache_layout) {
+      if (!cache && passing.capacity < tokens) passing = device.allocate_cache(*cache_layout, tokens);
+      const DeviceCache& rows = cache ? cache->quantized[b] : passing;
+      device.store_quantized(k, v, tokens, rows, first_position);
+      device.attention_quantized(q, rows, first_position, tokens, shape, out);
+      return;
+    }
+    if (cache) {
+      const std::size_t row_bytes = key_width() * sizeof(float);
+      device.copy(k, 0, cache->keys[b], first_position * row_bytes, tokens * row_bytes);
+      device.copy(v, 0, cache->values[b], first_position * row_bytes, tokens * row_bytes);
+    }
+    device.attention(q, cache ? cache->keys[b] : k, cache ? cache->values[b] : v, first_position, tokens, shape, out);
+  }
+
   /// One block on x (tokens, hidden) in place, at positions from `first_position`. Without a cache the keys and values are
   /// those of these tokens alone.
   void run_block(std::size_t b, const Buffer& x, std::size_t tokens, std::size_t first_position, KvCache* cache,
@@ -222,13 +244,11 @@ struct Transformer::Parts {
       device.rope(q, tokens, config.heads, config.head_dim, first_position, *rope);
       device.rope(k, tokens, config.kv_heads, config.head_dim, first_position, *rope);
     }
-    if (cache) {
-      const std::size_t row_bytes = key_width() * sizeof(float);
-      device.copy(k, 0, cache->keys[b], first_position * row_bytes, tokens * row_bytes);
-      device.copy(v, 0, cache->values[b], first_position * row_bytes, tokens * row_bytes);
+    if (head_hadamard) {
+      device.hadamard(*head_hadamard, q, tokens * config.heads);
+      device.hadamard(*head_hadamard, k, tokens * config.kv_heads);
     }
-    const AttentionShape shape{config.heads, config.kv_heads, config.head_dim, block.window};
-    device.attention(q, cache ? cache->keys[b] : k, cache ? cache->values[b] : v, first_position, tokens, shape, mixed);
+    attend(b, q, k, v, tokens, first_position, cache, mixed);
     run_site({b, SiteKind::attention_output}, mixed, tokens, branch, observer, {{&block.linear(Role::o_proj), sum}});
     device.add(x, sum, tokens * hidden);
 
@@ -281,6 +301,8 @@ Transformer::Transformer(std::shared_ptr<Backend> backend, const ModelWeights& w
   parts.head_bias = uploader.vector(weights.head_bias);
   parts.final_norm = {uploader.vector(weights.final_norm), uploader.vector(weights.final_norm_bias)};
   if (weights.down_hadamard) parts.down_hadamard = parts.backend->upload_hadamard(*weights.down_hadamard);
+  if (weights.head_hadamard) parts.head_hadamard = parts.backend->upload_hadamard(*weights.head_hadamard);
+  if (!weights.cache.off()) parts.cache_layout = cache_layout(weights.cache, parts.config.kv_heads, parts.config.head_dim);
   for (const BlockWeights& block : weights.blocks) parts.blocks.push_back(uploader.block(block));
   parts.weight_bytes = uploader.bytes();
 }
@@ -296,10 +318,19 @@ KvCache Transformer::make_cache(std::size_t capacity) {
   KvCache cache;
   cache.capacity = capacity;
   for (std::size_t b = 0; b < parts_->blocks.size(); ++b) {
+    if (parts_->cache_layout) {
+      cache.quantized.push_back(parts_->backend->allocate_cache(*parts_->cache_layout, capacity));
+      continue;
+    }
     cache.keys.push_back(parts_->backend->allocate(capacity * parts_->key_width() * sizeof(float)));
     cache.values.push_back(parts_->backend->allocate(capacity * parts_->key_width() * sizeof(float)));
   }
   return cache;
+}
+
+std::size_t Transformer::cache_bytes_per_token() const {
+  const std::size_t row = parts_->cache_layout ? parts_->cache_layout->row_bytes() : parts_->key_width() * sizeof(float);
+  return 2 * row * parts_->blocks.size();
 }
 
 void Transformer::grow_cache(KvCache& cache, std::size_t capacity) {
@@ -307,6 +338,10 @@ void Transformer::grow_cache(KvCache& cache, std::size_t capacity) {
   KvCache larger = make_cache(capacity);
   const std::size_t bytes = cache.length * parts_->key_width() * sizeof(float);
   for (std::size_t b = 0; b < parts_->blocks.size() && bytes > 0; ++b) {
+    if (parts_->cache_layout) {
+      parts_->backend->copy_cache(cache.quantized[b], larger.quantized[b], cache.length);
+      continue;
+    }
     parts_->backend->copy(cache.keys[b], 0, larger.keys[b], 0, bytes);
     parts_->backend->copy(cache.values[b], 0, larger.values[b], 0, bytes);
   }

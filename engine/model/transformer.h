@@ -9,10 +9,11 @@
 
 namespace lrc {
 
-/// Keys and values of one sequence, (context, kv_heads · head_dim) float32 per block.
+/// Keys and values of one sequence: (context, kv_heads · head_dim) float32 per block, or quantized.
 struct KvCache {
   std::vector<Buffer> keys, values;
-  std::size_t length = 0;  ///< positions filled; may be set back to keep a beginning
+  std::vector<DeviceCache> quantized;  ///< per block, instead of keys and values
+  std::size_t length = 0;              ///< positions filled; may be set back to keep a beginning
   std::size_t capacity = 0;
   // For models whose rotary frequencies change at a certain length: what the keys were made from.
   std::vector<std::int32_t> ids;
@@ -42,6 +43,8 @@ class Transformer {
   std::size_t weight_bytes() const;  ///< on the device
 
   KvCache make_cache(std::size_t capacity);
+  /// What one position takes in a cache: keys and values of all blocks.
+  std::size_t cache_bytes_per_token() const;
   /// Makes room for `capacity` positions and keeps those that are filled.
   void grow_cache(KvCache& cache, std::size_t capacity);
 

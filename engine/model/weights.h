@@ -45,6 +45,8 @@ struct ModelWeights {
   MatrixF head;                                ///< (vocabulary, hidden); empty when tied
   std::vector<float> head_bias;                ///< (vocabulary): a layer norm's bias folded into the head; else empty
   std::optional<HadamardOrder> down_hadamard;  ///< R4: applied online to the input of down_proj, fc2 or an expert's down_proj
+  std::optional<HadamardOrder> head_hadamard;  ///< R3: applied online to each head of queries and keys, after norms and positions
+  ActivationScheme cache{.bits = 16};          ///< of keys and values where they enter the cache (quantization/cache_rows.h)
 };
 
 /// Everything widened to float32; blocks in parallel.
@@ -60,7 +62,9 @@ ModelWeights load_embedding(const Model& model);
 struct RotationChoice {
   bool r1 = false, r2 = false, r4 = false;
   std::uint64_t seed = 0;
-  bool any() const { return r1 || r2 || r4; }
+  bool r3 = false;  ///< touches no weight: it cancels between queries and keys, and spreads outliers of keys that are to be quantized
+  bool any() const { return r1 || r2 || r3 || r4; }
+  bool folded() const { return r1 || r2; }
   bool operator==(const RotationChoice&) const = default;
 };
 /// Applies the choice in place; outputs of the float model stay the same. R1 first folds the norm gains into the layers that

@@ -173,6 +173,18 @@ void quantize_activations(const float* x, std::size_t tokens, std::size_t width,
       });
 }
 
+void quantize_unsigned(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::uint8_t* codes,
+                       float* scales, std::uint8_t* zeros) {
+  float lowest = 0;
+  for_numbers(
+      x, tokens, width, grid_of(width, scheme), [&](std::size_t i, float number, float) { codes[i] = std::uint8_t(int(number - lowest)); },
+      [&](std::size_t group, const Range& range) {
+        lowest = range.lowest;
+        scales[group] = range.scale;
+        zeros[group] = std::uint8_t(int(-lowest));
+      });
+}
+
 void fake_quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, float* y) {
   if (scheme.off()) {
     if (y != x) std::copy_n(x, tokens * width, y);

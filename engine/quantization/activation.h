@@ -25,6 +25,10 @@ int activation_code(float x, float scale, int lowest, int highest);
 /// Throws Error(bad_input) when the group size does not divide the width, Error(numerical) on NaN or infinity.
 void quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::int8_t* codes,
                           float* scales, std::int8_t* zeros = nullptr);
+/// The same numbers counted from 0: codes (tokens, width) with value = (code − zero) · scale; zeros (tokens, groups), 2^(b−1) for
+/// symmetric schemes. Holds 8 bits with zero points, too. Integer formats only.
+void quantize_unsigned(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::uint8_t* codes,
+                       float* scales, std::uint8_t* zeros);
 /// Quantize-dequantize: y = number · scale. x and y may be the same.
 void fake_quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, float* y);
 

@@ -377,19 +377,67 @@ class VulkanBackend final : public Backend {
   void attention(const Buffer& q, const Buffer& k_cache, const Buffer& v_cache, std::size_t first_position, std::size_t tokens,
                  const AttentionShape& shape, const Buffer& out) override {
     check_attention(shape);
+    attend(recorder_.pipeline(spirv::attention, 4, {}), {{gpu(q)}, {gpu(out), Access::write}, {gpu(k_cache)}, {gpu(v_cache)}}, shape,
+           first_position, tokens, {});
+  }
+
+  void store_quantized(const Buffer& keys, const Buffer& values, std::size_t tokens, const DeviceCache& cache,
+                       std::size_t first_position) override {
+    const CacheLayout& layout = cache.layout;
+    check_cache(cache, {1, 1, layout.width, 0}, first_position + tokens);
+    const int bits = layout.scheme.bits;
+    const bool symmetric = layout.scheme.symmetric;
+    const auto& pipeline = recorder_.pipeline(spirv::store_quantized, 4, {layout.nibbles ? 1u : 0u, symmetric ? 1u : 0u});
+    const std::size_t total = tokens * layout.groups;
+    const auto [gx, gy] = spread(total);
+    for (const bool is_value : {false, true}) {
+      const struct {
+        std::uint32_t total, group_size, groups, first_row, code_bytes;
+        float factor, clip, middle, highest;
+      } push = {std::uint32_t(total),
+                std::uint32_t(layout.group),
+                std::uint32_t(layout.groups),
+                std::uint32_t(first_position + (is_value ? cache.capacity : 0)),
+                std::uint32_t(layout.code_bytes),
+                activation_scale_factor(layout.scheme),
+                layout.scheme.clip,
+                float(1 << (bits - 1)),
+                float((1 << bits) - 1)};
+      recorder_.dispatch(pipeline,
+                         {{gpu(is_value ? values : keys)},
+                          {gpu(cache.codes), Access::write},
+                          {gpu(cache.scales), Access::write},
+                          {gpu(cache.zeros), Access::write}},
+                         bytes_of(push), gx, gy);
+    }
+  }
+
+  void attention_quantized(const Buffer& q, const DeviceCache& cache, std::size_t first_position, std::size_t tokens,
+                           const AttentionShape& shape, const Buffer& out) override {
+    check_cache(cache, shape, first_position + tokens);
+    attend(recorder_.pipeline(spirv::attention_quantized, 5, {cache.layout.nibbles ? 1u : 0u}),
+           {{gpu(q)}, {gpu(out), Access::write}, {gpu(cache.codes)}, {gpu(cache.scales)}, {gpu(cache.zeros)}}, shape, first_position,
+           tokens, cache);
+  }
+
+ private:
+  void attend(const Pipeline& pipeline, const std::vector<Binding>& bindings, const AttentionShape& shape, std::size_t first_position,
+              std::size_t tokens, const DeviceCache& cache) {
     if (shape.head_dim > 256)
       throw Error(ErrorKind::unsupported,
                   "Attention heads of " + std::to_string(shape.head_dim) + " are wider than the Vulkan kernel takes (256); use the CPU.");
     const struct {
       std::uint32_t heads, kv_heads, head_dim, first_position, window;
       float factor;
-    } push = {std::uint32_t(shape.heads),    std::uint32_t(shape.kv_heads), std::uint32_t(shape.head_dim),
-              std::uint32_t(first_position), std::uint32_t(shape.window),   1.0f / std::sqrt(float(shape.head_dim))};
-    recorder_.dispatch(recorder_.pipeline(spirv::attention, 4, {}), {{gpu(q)}, {gpu(k_cache)}, {gpu(v_cache)}, {gpu(out), Access::write}},
-                       bytes_of(push), std::uint32_t(shape.heads), std::uint32_t(tokens));
+      std::uint32_t capacity, code_bytes, groups, group;  // of a quantized cache
+    } push = {std::uint32_t(shape.heads),         std::uint32_t(shape.kv_heads),
+              std::uint32_t(shape.head_dim),      std::uint32_t(first_position),
+              std::uint32_t(shape.window),        1.0f / std::sqrt(float(shape.head_dim)),
+              std::uint32_t(cache.capacity),      std::uint32_t(cache.layout.code_bytes),
+              std::uint32_t(cache.layout.groups), std::uint32_t(cache.layout.group)};
+    recorder_.dispatch(pipeline, bindings, bytes_of(push), std::uint32_t(shape.heads), std::uint32_t(tokens));
   }
 
- private:
   std::unique_ptr<Matrix> make_matrix(const MatrixF& matrix, MatrixStorage storage) {
     auto m = std::make_unique<Matrix>();
     m->out_features = matrix.rows();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "support/cache_parts.h"
 #include "support/comparison.h"
 
 namespace lrc::test {
@@ -236,6 +237,30 @@ void CheckingBackend::attention(const Buffer& q, const Buffer& k_cache, const Bu
   scalar_->attention(twin(q, count), twin(k_cache, cached), twin(v_cache, cached), first_position, tokens, shape, expected);
   device_->attention(q, k_cache, v_cache, first_position, tokens, shape, out);
   compare("attention", out, expected, count, bounds);
+}
+
+void CheckingBackend::store_quantized(const Buffer& keys, const Buffer& values, std::size_t tokens, const DeviceCache& cache,
+                                      std::size_t first_position) {
+  const CacheLayout& layout = cache.layout;
+  const DeviceCache expected = scalar_->allocate_cache(layout, cache.capacity);
+  scalar_->store_quantized(twin(keys, tokens * layout.width), twin(values, tokens * layout.width), tokens, expected, first_position);
+  device_->store_quantized(keys, values, tokens, cache, first_position);
+  const std::string what = "store_quantized, call " + std::to_string(++compared_["store_quantized"]);
+  expect_same_rows(download_cache(*device_, cache), download_cache(*scalar_, expected), layout, cache.capacity, first_position, tokens,
+                   what);
+}
+
+void CheckingBackend::attention_quantized(const Buffer& q, const DeviceCache& cache, std::size_t first_position, std::size_t tokens,
+                                          const AttentionShape& shape, const Buffer& out) {
+  const std::size_t count = tokens * shape.heads * shape.head_dim, end = first_position + tokens;
+  const CacheParts parts = download_cache(*device_, cache);
+  const Buffer expected = unwritten(*scalar_, count);
+  const Bounds bounds = attention_bounds(floats(q, count), cached_floats(parts, cache.layout, cache.capacity, end, false),
+                                         cached_floats(parts, cache.layout, cache.capacity, end, true), first_position, tokens, shape);
+  scalar_->attention_quantized(twin(q, count), upload_cache(*scalar_, cache.layout, cache.capacity, parts), first_position, tokens, shape,
+                               expected);
+  device_->attention_quantized(q, cache, first_position, tokens, shape, out);
+  compare("attention_quantized", out, expected, count, bounds);
 }
 
 }  // namespace lrc::test

@@ -55,6 +55,10 @@ class CheckingBackend : public Backend {
             const RopeTable& table) override;
   void attention(const Buffer& q, const Buffer& k_cache, const Buffer& v_cache, std::size_t first_position, std::size_t tokens,
                  const AttentionShape& shape, const Buffer& out) override;
+  void store_quantized(const Buffer& keys, const Buffer& values, std::size_t tokens, const DeviceCache& cache,
+                       std::size_t first_position) override;
+  void attention_quantized(const Buffer& q, const DeviceCache& cache, std::size_t first_position, std::size_t tokens,
+                           const AttentionShape& shape, const Buffer& out) override;
 
  private:
   /// `result` and what the definition gives, as floats of `count`.

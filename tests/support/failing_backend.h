@@ -84,6 +84,14 @@ class FailingBackend : public Backend {
                  const AttentionShape& shape, const Buffer& out) override {
     alive().attention(q, k_cache, v_cache, first_position, tokens, shape, out);
   }
+  void store_quantized(const Buffer& keys, const Buffer& values, std::size_t tokens, const DeviceCache& cache,
+                       std::size_t first_position) override {
+    alive().store_quantized(keys, values, tokens, cache, first_position);
+  }
+  void attention_quantized(const Buffer& q, const DeviceCache& cache, std::size_t first_position, std::size_t tokens,
+                           const AttentionShape& shape, const Buffer& out) override {
+    alive().attention_quantized(q, cache, first_position, tokens, shape, out);
+  }
 
  private:
   Backend& alive() {

@@ -80,9 +80,21 @@ void multiply_here(const FloatProduct& product);
 /// BLAS keeps to one thread; parallelism is parallel_for's.
 void limit_blas_threads();
 
-/// Operands of an attention call on the host.
+/// A quantized cache on the host: keys, and from row `capacity` on values.
+struct CacheRows {
+  CacheLayout layout;
+  std::size_t capacity = 0;
+  std::uint8_t* codes = nullptr;
+  float* scales = nullptr;
+  std::uint8_t* zeros = nullptr;
+  /// Rows [first, first + rows) of one head, of the keys or of the values.
+  CacheTile tile(std::size_t first, std::size_t rows, std::size_t kv_head, std::size_t head_dim, bool values) const;
+};
+
+/// Operands of an attention call on the host: k and v, or `cache`.
 struct AttentionJob {
-  const float *q, *k, *v;
+  const float *q = nullptr, *k = nullptr, *v = nullptr;
+  const CacheRows* cache = nullptr;
   float* out;
   std::size_t first_position, tokens;
   AttentionShape shape;
@@ -131,6 +143,10 @@ class CpuBackend : public Backend {
             const RopeTable& table) override;
   void attention(const Buffer& q, const Buffer& k_cache, const Buffer& v_cache, std::size_t first_position, std::size_t tokens,
                  const AttentionShape& shape, const Buffer& out) override;
+  void store_quantized(const Buffer& keys, const Buffer& values, std::size_t tokens, const DeviceCache& cache,
+                       std::size_t first_position) override;
+  void attention_quantized(const Buffer& q, const DeviceCache& cache, std::size_t first_position, std::size_t tokens,
+                           const AttentionShape& shape, const Buffer& out) override;
 
  private:
   bool by_blas(std::size_t tokens) const { return kernels_.packed && tokens > kVectorTokens; }

@@ -55,6 +55,16 @@ struct CodesTile {
   std::size_t y_stride = 0;
 };
 
+/// One head of some rows of a quantized cache (quantization/cache_rows.h): `groups` groups of `group` values in each row.
+struct CacheTile {
+  const std::uint8_t* codes = nullptr;  ///< where the head begins in the first row
+  const float* scales = nullptr;
+  const std::uint8_t* zeros = nullptr;
+  std::size_t code_stride = 0, group_stride = 0;  ///< from row to row: bytes of codes; scales and zeros
+  std::size_t rows = 0, groups = 0, group = 0;
+  bool nibbles = false;
+};
+
 struct Kernels {
   const char* name;
   bool packed;              ///< quantized weights are held in panels; matrix products go to BLAS
@@ -91,6 +101,8 @@ struct Kernels {
   /// One query over `keys` rows of k and v: out = softmax(scale · q kᵀ) v. scores: scratch of `keys` floats.
   void (*attend)(const float* q, const float* k, const float* v, std::size_t kv_stride, std::size_t keys, std::size_t head_dim, float scale,
                  float* scores, float* out);
+  /// What the codes stand for, out (rows, groups · group); the same bits on every instruction set.
+  void (*widen_cache)(const CacheTile& tile, float* out);
   /// One row of scores becomes exp(scale · s − m), m the larger of *maximum and the row's; *sum and *maximum are brought up
   /// to date. Returns what earlier results must be multiplied by.
   float (*softmax_step)(float* scores, std::size_t count, float scale, float* maximum, float* sum);

@@ -96,6 +96,16 @@ struct Avx2 {
   static Floats load_some(const Value* from, std::size_t count) {
     return cpu::load_some(from, count);
   }
+  static Floats load_bytes(const std::uint8_t* from) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+  }
+  static Floats load_nibbles(const std::uint8_t* from) {
+    int word;
+    __builtin_memcpy(&word, from, sizeof word);
+    const __m128i bytes = _mm_cvtsi32_si128(word), low = _mm_set1_epi8(15);
+    const __m128i codes = _mm_unpacklo_epi8(_mm_and_si128(bytes, low), _mm_and_si128(_mm_srli_epi16(bytes, 4), low));
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(codes));
+  }
   static void store(float* to, Floats v) { _mm256_storeu_ps(to, v); }
   static void store_some(float* to, Floats v, std::size_t count) { cpu::store_some(to, v, count); }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
@@ -410,6 +420,7 @@ const Kernels& avx2_kernels() {
                                    .rope = Shared::rope,
                                    .hadamard = Shared::hadamard,
                                    .attend = Shared::attend,
+                                   .widen_cache = Shared::widen_cache,
                                    .softmax_step = Shared::softmax_step};
   return kernels;
 }

@@ -85,6 +85,14 @@ struct Avx512 {
   static Floats load_some(const Value* from, std::size_t count) {
     return cpu::load(from, mask_of(count));
   }
+  static Floats load_bytes(const std::uint8_t* from) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+  }
+  static Floats load_nibbles(const std::uint8_t* from) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)), low = _mm_set1_epi8(15);
+    const __m128i codes = _mm_unpacklo_epi8(_mm_and_si128(bytes, low), _mm_and_si128(_mm_srli_epi16(bytes, 4), low));
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(codes));
+  }
   static void store(float* to, Floats v) { _mm512_storeu_ps(to, v); }
   static void store_some(float* to, Floats v, std::size_t count) { _mm512_mask_storeu_ps(to, mask_of(count), v); }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
@@ -417,6 +425,7 @@ const Kernels& avx512_kernels() {
                                    .rope = Shared::rope,
                                    .hadamard = Shared::hadamard,
                                    .attend = Shared::attend,
+                                   .widen_cache = Shared::widen_cache,
                                    .softmax_step = Shared::softmax_step};
   return kernels;
 }

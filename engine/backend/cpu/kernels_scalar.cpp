@@ -200,6 +200,16 @@ void attend(const float* q, const float* k, const float* v, std::size_t kv_strid
   for (std::size_t d = 0; d < head_dim; ++d) out[d] /= sum;
 }
 
+void widen_cache(const CacheTile& tile, float* out) {
+  for (std::size_t r = 0; r < tile.rows; ++r)
+    for (std::size_t i = 0; i < tile.groups * tile.group; ++i) {
+      const std::size_t group = r * tile.group_stride + i / tile.group;
+      const std::uint8_t byte = tile.codes[r * tile.code_stride + (tile.nibbles ? i / 2 : i)];
+      const int code = !tile.nibbles ? byte : i % 2 == 0 ? byte & 15 : byte >> 4;
+      *out++ = float(code - int(tile.zeros[group])) * tile.scales[group];
+    }
+}
+
 }  // namespace
 
 const Kernels& scalar_kernels() {
@@ -223,6 +233,7 @@ const Kernels& scalar_kernels() {
                                .rope = rope,
                                .hadamard = hadamard,
                                .attend = attend,
+                               .widen_cache = widen_cache,
                                .softmax_step = softmax_step};
   return kernels;
 }

@@ -5,6 +5,7 @@
 // says why).
 //   V::Floats, V::lanes                     a vector of floats (of the compiler: + − · / work on it)
 //   all(x), load(p), load_some(p, n)        p float or float16; the first n ≥ 1 lanes, zero behind, all of them for n ≥ lanes
+//   load_bytes(p), load_nibbles(p)          `lanes` unsigned bytes, or nibbles (the low one of a byte first), as floats
 //   store(p, v), store_some(p, v, n)
 //   multiply_add(a, b, c) = a b + c, multiply_subtract = a b − c, negative_multiply_add = c − a b; one rounding
 //   smaller(a, b), larger(a, b)             the second where they do not compare
@@ -204,6 +205,28 @@ struct VectorKernels {
         }
         for (std::size_t j = 0; j < 4; ++j) V::store(x + (b + j) * power_of_two + i, sums[j] * factor);
       }
+  }
+
+  static void widen_cache(const CacheTile& tile, float* out) {
+    for (std::size_t r = 0; r < tile.rows; ++r) {
+      const std::uint8_t* codes = tile.codes + r * tile.code_stride;
+      for (std::size_t g = 0; g < tile.groups; ++g) {
+        const float scale = tile.scales[r * tile.group_stride + g];
+        const int zero = tile.zeros[r * tile.group_stride + g];
+        const Floats factor = V::all(scale), shift = V::all(float(zero));
+        std::size_t i = 0;
+        if (tile.nibbles) {
+          for (; i + lanes <= tile.group; i += lanes) V::store(out + i, (V::load_nibbles(codes + i / 2) - shift) * factor);
+          for (; i < tile.group; ++i) out[i] = float((i % 2 == 0 ? codes[i / 2] & 15 : codes[i / 2] >> 4) - zero) * scale;
+          codes += tile.group / 2;
+        } else {
+          for (; i + lanes <= tile.group; i += lanes) V::store(out + i, (V::load_bytes(codes + i) - shift) * factor);
+          for (; i < tile.group; ++i) out[i] = float(int(codes[i]) - zero) * scale;
+          codes += tile.group;
+        }
+        out += tile.group;
+      }
+    }
   }
 
   static float softmax_step(float* scores, std::size_t count, float scale, float* maximum, float* sum) {
