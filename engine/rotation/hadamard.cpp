@@ -7,6 +7,7 @@
 #include <initializer_list>
 
 #include "rotation/quadratic_character.h"
+#include "rotation/turyn.h"
 
 namespace lrc {
 namespace {
@@ -143,7 +144,10 @@ std::optional<HadamardOrder> find_hadamard(std::size_t order) {
     result.base = paley_two(base);
     return result;
   }
-  return std::nullopt;
+  result.base = turyn_hadamard(base);
+  if (result.base.empty()) return std::nullopt;
+  result.construction = "Turyn";
+  return result;
 }
 
 std::vector<std::int8_t> random_signs(std::size_t count, std::uint64_t seed) {

@@ -1,8 +1,8 @@
 #pragma once
 // Hadamard transforms of every order that occurs (methods.md 4.3): n = m · 2^p with m = 4 · (odd part of n), or m = 1 for a
 // power of two. H_m by Paley I if m − 1 is prime, else Paley II if m/2 − 1 is prime, else Williamson, else Paley over the
-// field of a prime power. H_n = H_m ⊗ H_{2^p}, applied to row vectors from the right, x H / √n: on x seen as (m, 2^p) that is
-// H_mᵀ along the outer axis.
+// field of a prime power, else by Turyn-type sequences (turyn.h). H_n = H_m ⊗ H_{2^p}, applied to row vectors from the right, x H / √n: on
+// x seen as (m, 2^p) that is H_mᵀ along the outer axis.
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -17,7 +17,7 @@ struct HadamardOrder {
   std::size_t order = 1;          ///< n
   std::size_t base_order = 1;     ///< m
   std::size_t power_of_two = 1;   ///< 2^p
-  std::string construction;       ///< "Sylvester", "Paley I", "Paley II", "Williamson"
+  std::string construction;       ///< "Sylvester", "Paley I", "Paley II", "Williamson", "Turyn"
   std::vector<std::int8_t> base;  ///< (m, m) entries ±1, row-major
 };
 

@@ -24,7 +24,7 @@ std::vector<int> dense(const HadamardOrder& h) {
 }
 
 TEST(Hadamard, IsOrthogonalInIntegers) {
-  std::vector<std::size_t> orders = {340, 580, 924, 976};
+  std::vector<std::size_t> orders = {260, 340, 356, 580, 924, 976};
   for (std::size_t n = 1; n <= 256; ++n) orders.push_back(n);
   std::set<std::size_t> missing;
   for (const std::size_t n : orders) {
@@ -43,8 +43,8 @@ TEST(Hadamard, IsOrthogonalInIntegers) {
         ASSERT_EQ(dot, i == j ? int(n) : 0) << "order " << n << " rows " << i << ", " << j;
       }
   }
-  // No other width up to 256 is without a matrix: those that no Hadamard matrix can have, and two that need other constructions.
-  std::set<std::size_t> expected = {188, 236};
+  // No other width up to 256 is without a matrix: those that no Hadamard matrix can have.
+  std::set<std::size_t> expected;
   for (std::size_t n = 3; n <= 256; ++n)
     if (n % 4 != 0) expected.insert(n);
   EXPECT_EQ(missing, expected);
@@ -61,10 +61,11 @@ TEST(Hadamard, OneConstructionPerWidth) {
   EXPECT_EQ(construction(244), "Paley I");   // over the field of 3^5 elements
   EXPECT_EQ(construction(340), "Paley II");  // of 13^2
   EXPECT_EQ(construction(100), "Williamson");
+  for (const std::size_t order : {188u, 236u, 260u, 356u, 472u}) EXPECT_EQ(construction(order), "Turyn");
   EXPECT_EQ(find_hadamard(1536)->base_order, 12u);
   EXPECT_EQ(find_hadamard(576)->base_order, 36u);
   EXPECT_EQ(find_hadamard(24)->base_order, 12u);  // not 24 = 23 + 1
-  for (const std::size_t none : {std::size_t(0), std::size_t(9), std::size_t(14), std::size_t(15), std::size_t(188)})
+  for (const std::size_t none : {std::size_t(0), std::size_t(9), std::size_t(14), std::size_t(15), std::size_t(668)})
     EXPECT_FALSE(find_hadamard(none)) << none;
   EXPECT_FALSE(find_hadamard(4 * 1000003));  // a base matrix of 16 TB is not tried
   EXPECT_FALSE(find_hadamard(~std::size_t(0) - 3));
