@@ -318,6 +318,7 @@ QStringList Workspace::pendingChanges() const {
     QStringList parts;
     if (choice.r1) parts << "R1";
     if (choice.r2) parts << "R2";
+    if (choice.r3) parts << "R3";
     if (choice.r4) parts << "R4";
     return parts.isEmpty() ? tr("none") : parts.join(" ") + tr(", seed %1").arg(choice.seed);
   };
@@ -332,6 +333,10 @@ QStringList Workspace::pendingChanges() const {
   change(tr("activation group"), group(before.activation.group_size), group(now.activation.group_size));
   change(tr("activation clip"), QString::number(double(before.activation.clip), 'f', 2),
          QString::number(double(now.activation.clip), 'f', 2));
+  change(tr("KV bits"), QString::number(before.cache.bits), QString::number(now.cache.bits));
+  change(tr("KV group"), group(before.cache.group_size), group(now.cache.group_size));
+  change(tr("KV clip"), QString::number(double(before.cache.clip), 'f', 2), QString::number(double(now.cache.clip), 'f', 2));
+  change(tr("KV zero points"), before.cache.symmetric ? tr("off") : tr("on"), now.cache.symmetric ? tr("off") : tr("on"));
   change(tr("rotation"), rotation(before.rotation), rotation(now.rotation));
   change(tr("rank"), text(to_string(before.rank)), text(to_string(now.rank)));
   change(tr("rank rule"), before.rank_rule == RankRule::min_dimension ? tr("min(in, out)") : tr("parameters"),

@@ -89,6 +89,7 @@ void chat(const Context& context, const ChatOptions& options) {
     if (!context.json) std::cout << "\n(" << speed(answer) << ")\n";
     messages.push_back({"assistant", answer.text});
     Json result = to_json(answer);
+    result["cache_bytes"] = first.session->cache_bytes();
     if (second && options.follow) {
       Json kl = Json::array(), same = Json::array();
       double sum = 0;
@@ -109,6 +110,7 @@ void chat(const Context& context, const ChatOptions& options) {
       if (!context.json) std::cout << "\n(" << speed(other) << ")\n";
       second_messages.push_back({"assistant", other.text});
       result["against"] = to_json(other);
+      result["against"]["cache_bytes"] = second->session->cache_bytes();
     }
     if (!moved.empty()) result["moved_to_cpu"] = std::exchange(moved, {});
     return result;

@@ -138,6 +138,7 @@ void bench(const Context& context, const BenchOptions& options) {
                        {"prompt", prompt_rates},
                        {"generate", generate_rates},
                        {"weights_bytes", transformer->weight_bytes()},
+                       {"cache_bytes_per_token", transformer->cache_bytes_per_token()},
                        {"peak_rss_bytes", peak_rss_bytes()}};
   context.print_json(result);
   if (context.json) return;
@@ -147,7 +148,8 @@ void bench(const Context& context, const BenchOptions& options) {
     std::cout << "prompt " << row["tokens"] << ": " << fixed(row["tokens_per_second"].get<double>(), 1) << " tokens/s\n";
   for (const auto& row : generate_rates)
     std::cout << "generate " << row["tokens"] << ": " << fixed(row["tokens_per_second"].get<double>(), 1) << " tokens/s\n";
-  std::cout << "weights " << megabytes(transformer->weight_bytes()) << ", peak memory " << megabytes(peak_rss_bytes()) << '\n';
+  std::cout << "weights " << megabytes(transformer->weight_bytes()) << ", keys and values " << transformer->cache_bytes_per_token()
+            << " bytes a token, peak memory " << megabytes(peak_rss_bytes()) << '\n';
 }
 
 }  // namespace lrc::cli

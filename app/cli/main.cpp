@@ -19,7 +19,10 @@ void add_recipe_options(CLI::App& command, RecipeOptions& r) {
   add("--method", r.method, "rtn, gptq, svd, qera, qera-diagonal, lqer, l2qer or lrc");
   add("--weight-bits", r.weight_bits, "2…8");
   add("--activation-bits", r.activation_bits, "2…8; 16 = off");
-  add("--kv-bits", r.kv_bits, "16 (key and value cache in float)");
+  add("--kv-bits", r.kv_bits, "Keys and values in the cache: 2…8; 16 = float");
+  add("--kv-group-size", r.kv_group_size, "Keys or values that share a scale; 0 = a head");
+  add("--kv-clip", r.kv_clip, "Clip ratio of their quantizer");
+  command.add_flag("--kv-symmetric", r.kv_symmetric, "Keys and values without zero points")->group(group);
   add("--group-size", r.group_size, "Weights that share a scale; 0 = a row");
   command.add_flag("--weight-asymmetric", r.weight_asymmetric, "Weight grids with a zero point")->group(group);
   add("--weight-clip", r.weight_clip, "search (norm 2.4 over 80 scales) or none");
@@ -28,7 +31,8 @@ void add_recipe_options(CLI::App& command, RecipeOptions& r) {
   add("--activation-group-size", r.activation_group_size, "Activations that share a scale; 0 = a token");
   command.add_flag("--activation-asymmetric", r.activation_asymmetric, "Activations with a zero point")->group(group);
   add("--clip", r.clip, "Clip ratio of the activation quantizer, or search (by the layers' loss, site by site)");
-  add("--rotate", r.rotate, "quarot (R1, R2 folded, R4 online), folded (R1 and R2) or none");
+  add("--rotate", r.rotate,
+      "quarot (R1, R2 folded, R4 and with quantized keys R3 online), folded (R1 and R2), none, or a list: r1,r2,r3,r4");
   add("--rank", r.rank, "57, or 10% (rounded down, at least 1)");
   add("--rank-rule", r.rank_rule, "min: of min(in, out); parameters: of in·out/(in+out)");
   add("--iterations", r.iterations, "T of LRC(T)");

@@ -51,16 +51,9 @@ std::uint64_t parse_bytes(const std::string& text) {
               "\"" + text + "\" is not a size; give bytes, or a number with KiB, MiB, GiB, kB, MB or GB, such as 6GiB.");
 }
 
-namespace {
-void refuse(const std::string& what, const std::string& instead) {
-  throw Error(ErrorKind::unsupported, what + " is not in this version; " + instead + ".");
-}
-}  // namespace
-
 Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
   Recipe recipe = o.recipe.empty() ? Recipe{} : load_recipe(o.recipe);
   const Recipe original = recipe;
-  if (o.kv_bits && *o.kv_bits != 16) refuse("A quantized key and value cache", "use --kv-bits 16");
   if (o.method) {
     recipe.method = *o.method;
     const auto& method = find_method(*o.method);
@@ -81,6 +74,10 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
   if (o.group_size) recipe.weight.group_size = *o.group_size;
   if (o.activation_bits) recipe.activation.bits = *o.activation_bits;
   if (o.activation_group_size) recipe.activation.group_size = *o.activation_group_size;
+  if (o.kv_bits) set_field(recipe, "kv_bits", *o.kv_bits, "the command line");
+  if (o.kv_group_size) set_field(recipe, "kv_group_size", *o.kv_group_size, "the command line");
+  if (o.kv_clip) set_field(recipe, "kv_clip", *o.kv_clip, "the command line");
+  if (o.kv_symmetric) recipe.cache.symmetric = true;
   if (o.weight_asymmetric) recipe.weight.symmetric = false;
   if (o.activation_asymmetric) recipe.activation.symmetric = false;
   // The rest is read as a recipe file's field is, with the same words and the same refusals.
@@ -102,16 +99,14 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
   if (o.damping) recipe.damping = *o.damping;
   if (o.gptq_damping) recipe.gptq_damping = *o.gptq_damping;
   if (o.rotate) {
-    if (*o.rotate == "quarot")
-      recipe.rotation.r1 = recipe.rotation.r2 = recipe.rotation.r4 = true;
-    else if (*o.rotate == "folded") {
-      recipe.rotation.r1 = recipe.rotation.r2 = true;
-      recipe.rotation.r4 = false;
-    } else if (*o.rotate == "none")
-      recipe.rotation.r1 = recipe.rotation.r2 = recipe.rotation.r4 = false;
+    const auto old_seed = recipe.rotation.seed;
+    if (*o.rotate == "folded")
+      recipe.rotation = {true, true, false, old_seed};
     else
-      throw Error(ErrorKind::bad_input, "--rotate is quarot, folded or none, not '" + *o.rotate + "'.");
+      set_field(recipe, "rotate", *o.rotate, "the command line");
   }
+  if (o.rotate ? *o.rotate == "quarot" : o.kv_bits && *o.kv_bits != original.cache.bits)
+    recipe.rotation.r3 = recipe.rotation.r3 || asks_for_r3(recipe);
   if (seed) recipe.rotation.seed = *seed;
   if (o.calibration) recipe.calibration = *o.calibration;
   if (o.calibration_tokens) recipe.calibration_tokens = *o.calibration_tokens;

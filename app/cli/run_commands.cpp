@@ -76,12 +76,14 @@ void forecast_command(const Context& context, const QuantizeOptions& options) {
                       {"scale_bytes", f.scale_bytes},
                       {"factor_bytes", f.factor_bytes},
                       {"peak_memory_bytes", f.peak_memory_bytes},
+                      {"cache_bytes_per_token", f.cache_bytes_per_token},
                       {"seconds", f.seconds},
                       {"by_stage", stages}});
   if (context.json) return;
   std::cout << recipe.name << ": " << fixed(f.bits_per_weight, 2) << " bits per weight, " << megabytes(f.file_bytes)
             << " with embedding and head\n"
-            << "peak memory " << megabytes(f.peak_memory_bytes) << ", about " << fixed(f.seconds, 0) << " s\n";
+            << "peak memory " << megabytes(f.peak_memory_bytes) << ", about " << fixed(f.seconds, 0) << " s; keys and values "
+            << f.cache_bytes_per_token << " bytes for each token of context\n";
 }
 
 }  // namespace lrc::cli

@@ -21,6 +21,7 @@ QString rotation_text(const RotationChoice& rotation) {
   QStringList parts;
   if (rotation.r1) parts << "R1";
   if (rotation.r2) parts << "R2";
+  if (rotation.r3) parts << "R3";
   if (rotation.r4) parts << "R4";
   return parts.isEmpty() ? tr("none") : parts.join(QStringLiteral(" · ")) + tr(", seed %1").arg(rotation.seed);
 }
@@ -102,6 +103,11 @@ std::vector<CompareRow> compare_runs(const RunEntry* a, const RunEntry* b, const
                               : tr("%1-bit, %2")
                                     .arg(r.activation.bits)
                                     .arg(r.activation.group_size == 0 ? tr("per token") : tr("group %1").arg(r.activation.group_size));
+  });
+  rows.choice(tr("KV cache"), [](const Recipe& r) {
+    return r.cache.off()
+               ? tr("float")
+               : tr("%1-bit %2").arg(r.cache.bits).arg(r.cache.group_size == 0 ? tr("per head") : tr("group %1").arg(r.cache.group_size));
   });
   rows.choice(tr("Activation clip"), [](const Recipe& r) { return QString::number(double(r.activation.clip), 'f', 2); });
   rows.choice(tr("Rotation"), [](const Recipe& r) { return rotation_text(r.rotation); });

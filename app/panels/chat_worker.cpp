@@ -80,9 +80,14 @@ struct ChatWorker::Run {
     }
     // Sessions outlive this job: each one that uses them says anew whom to tell.
     fall_back_to_cpu(*chat, opened[std::size_t(side)].value(), [this, side](const std::string& sentence) { lose_device(side, sentence); });
-    const qulonglong bytes = chat->transformer().weight_bytes();
-    tell([side, bytes](ChatWorker& w) { emit w.loaded(side, bytes); });
+    tell_memory(side, *chat);
     return chat;
+  }
+
+  /// Weights, and the keys and values of the conversation.
+  void tell_memory(int side, ChatSession& chat) {
+    const qulonglong bytes = chat.transformer().weight_bytes() + chat.cache_bytes();
+    tell([side, bytes](ChatWorker& w) { emit w.loaded(side, bytes); });
   }
 
   ChatAnswer generate(int side) {
@@ -97,6 +102,7 @@ struct ChatWorker::Run {
           return !stop.stop_requested();
         },
         stop);
+    tell_memory(side, *chat);
     ChatAnswer answer;
     answer.text = QString::fromStdString(generation_result.text);
     answer.ids = generation_result.ids;

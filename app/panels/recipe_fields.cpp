@@ -23,6 +23,7 @@ RecipeFields::RecipeFields(Workspace& workspace, QWidget* parent) : QWidget(pare
   make_method();
   make_weights();
   make_activations();
+  make_cache();
   make_rotation();
   make_correction();
   make_calibration();

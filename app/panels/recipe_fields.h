@@ -53,6 +53,7 @@ class RecipeFields : public QWidget {
   void make_method();
   void make_weights();
   void make_activations();
+  void make_cache();
   void make_rotation();
   void make_correction();
   void make_calibration();
@@ -60,6 +61,7 @@ class RecipeFields : public QWidget {
   void edit(const QString& what, const std::function<void(Recipe&)>& model_wide, const std::function<void(Override&)>& own = {},
             int merge_id = -1);
   void show_rows();
+  void show_cache();
   void show_values();
   void show_summaries();
   void show_groups();
@@ -71,16 +73,18 @@ class RecipeFields : public QWidget {
   bool selection_scope_ = false, showing_ = false;
   int drag_ = 0;
   std::vector<std::unique_ptr<Row>> rows_;
-  FoldingSection *method_section_ = nullptr, *weights_section_ = nullptr, *activations_section_ = nullptr, *rotation_section_ = nullptr,
-                 *correction_section_ = nullptr, *calibration_section_ = nullptr;
-  QComboBox *method_ = nullptr, *group_ = nullptr, *weight_clip_ = nullptr, *act_group_ = nullptr, *rank_rule_ = nullptr;
+  FoldingSection *method_section_ = nullptr, *weights_section_ = nullptr, *activations_section_ = nullptr, *cache_section_ = nullptr,
+                 *rotation_section_ = nullptr, *correction_section_ = nullptr, *calibration_section_ = nullptr;
+  QComboBox *method_ = nullptr, *group_ = nullptr, *weight_clip_ = nullptr, *act_group_ = nullptr, *kv_group_ = nullptr,
+            *rank_rule_ = nullptr;
   QSpinBox *passes_ = nullptr, *seed_ = nullptr, *tokens_ = nullptr, *context_ = nullptr, *held_out_ = nullptr;
-  QCheckBox *deflate_ = nullptr, *r1_ = nullptr, *r2_ = nullptr, *r4_ = nullptr, *skip_ = nullptr;
-  NumberBar *weight_bits_ = nullptr, *act_bits_ = nullptr;
+  QCheckBox *deflate_ = nullptr, *r1_ = nullptr, *r2_ = nullptr, *r3_ = nullptr, *r4_ = nullptr, *skip_ = nullptr, *kv_zeros_ = nullptr;
+  NumberBar *weight_bits_ = nullptr, *act_bits_ = nullptr, *kv_bits_ = nullptr;
   QSlider *act_clip_slider_ = nullptr, *rank_slider_ = nullptr;
-  QDoubleSpinBox* act_clip_ = nullptr;
+  QDoubleSpinBox *act_clip_ = nullptr, *kv_clip_ = nullptr;
   QLineEdit *rank_ = nullptr, *damping_ = nullptr, *gptq_damping_ = nullptr;
-  ElidedLabel *rank_note_ = nullptr, *rank_problem_ = nullptr, *group_note_ = nullptr, *rotation_note_ = nullptr, *text_ = nullptr;
+  ElidedLabel *rank_note_ = nullptr, *rank_problem_ = nullptr, *group_note_ = nullptr, *rotation_note_ = nullptr, *kv_note_ = nullptr,
+              *text_ = nullptr;
 };
 
 }  // namespace lrc::app

@@ -186,6 +186,7 @@ void RecipeFields::make_rotation() {
   };
   r1_ = make("R1", tr("Rotates the residual stream; folded into the weights, costs nothing at run time."));
   r2_ = make("R2", tr("Rotates each attention head; folded into the weights."));
+  r3_ = make("R3", tr("Rotates each head of queries and keys online; for a quantized cache, it changes nothing else."));
   r4_ = make("R4", tr("Rotates the input of down_proj online, at every token."));
   cells->addStretch(1);
   boxes->setAccessibleName(tr("Rotations"));
@@ -197,6 +198,7 @@ void RecipeFields::make_rotation() {
   };
   toggle(r1_, &RotationChoice::r1);
   toggle(r2_, &RotationChoice::r2);
+  toggle(r3_, &RotationChoice::r3);
   toggle(r4_, &RotationChoice::r4);
   seed_ = new QSpinBox(this);
   seed_->setObjectName("recipeRotationSeed");

@@ -38,6 +38,10 @@ void RecipeFields::show_groups() {
   act_group_->clear();
   for (const std::size_t group : possible_groups(model, {}))
     act_group_->addItem(group == 0 ? tr("token") : tr("group of %1").arg(group), qulonglong(group));
+  kv_group_->clear();
+  kv_group_->addItem(tr("head"), qulonglong(0));
+  for (std::size_t group = model.config().head_dim / 2; group >= 8 && model.config().head_dim % group == 0; group /= 2)
+    kv_group_->addItem(tr("group of %1").arg(group), qulonglong(group));
   // Why the usual sizes are not offered.
   QString note;
   for (const std::size_t group : {std::size_t(128), std::size_t(64), std::size_t(32)}) {
@@ -116,16 +120,20 @@ void RecipeFields::show_values() {
   act_clip_->parentWidget()->setEnabled(!act_off);
   act_group_->setEnabled(!act_off);
 
+  show_cache();
+
   const auto& rotation = draft.rotation;
   r1_->setChecked(rotation.r1);
   r2_->setChecked(rotation.r2);
+  r3_->setChecked(rotation.r3);
   r4_->setChecked(rotation.r4);
   seed_->setValue(int(rotation.seed));
   Recipe all = draft;
-  all.rotation = {true, true, true, rotation.seed};
+  all.rotation = {true, true, true, rotation.seed, true};
   const auto possible = fitted_to(all, model).rotation;
   r1_->setEnabled(possible.r1 || rotation.r1);
   r2_->setEnabled(possible.r2 || rotation.r2);
+  r3_->setEnabled(possible.r3 || rotation.r3);
   r4_->setEnabled(possible.r4 || rotation.r4);
   rotation_note_->setText(rotation.r4      ? tr("R4 runs online: not for llama.cpp")
                           : !possible.r4   ? tr("R4: no Hadamard order for %1").arg(model.config().feed_forward)
@@ -213,6 +221,7 @@ void RecipeFields::show_summaries() {
   QStringList rotations;
   if (draft.rotation.r1) rotations << "R1";
   if (draft.rotation.r2) rotations << "R2";
+  if (draft.rotation.r3) rotations << "R3";
   if (draft.rotation.r4) rotations << "R4";
   rotation_section_->setSummary(rotations.isEmpty() ? tr("none") : rotations.join(" ") + tr(", seed %1").arg(draft.rotation.seed));
   correction_section_->setSummary(tr("rank %1").arg(QString::fromStdString(to_string(draft.rank))));

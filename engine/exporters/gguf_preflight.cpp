@@ -67,12 +67,24 @@ Check rotation_check(const ExportSource& source) {
             "The input of down_proj is rotated while the model runs (R4) in " + several(source.model.config().blocks, "block") +
                 ", and llama.cpp does not do that.",
             "Solve again without R4.", "solve-without-r4"};
-  if (source.rotation.any())
+  if (source.rotation.folded())
     return {"online-rotation", CheckStatus::ok,
             std::string("The rotations ") + (source.rotation.r1 ? source.rotation.r2 ? "R1 and R2 are" : "R1 is" : "R2 is") +
                 " folded into the weights; nothing is rotated while the model runs.",
             "", ""};
   return {"online-rotation", CheckStatus::ok, "The weights are not rotated.", "", ""};
+}
+
+/// R3 belongs to the quantized cache: it is in no weight, and without that cache nothing needs it.
+void cache_check(const ExportSource& source, std::vector<Check>& checks) {
+  if (source.cache.off()) return;
+  checks.push_back(
+      {"key-value-cache", CheckStatus::warning,
+       "Keys and values of this run are held in " + std::to_string(source.cache.bits) + " bits" +
+           (source.rotation.r3 ? " behind the rotation R3" : "") +
+           ", and llama.cpp keeps them in float16 by default: it is more exact there, its cache is larger, and its figures are "
+           "not those of the run.",
+       "", ""});
 }
 
 /// Blocks of GGUF hold symmetric integers with float16 scales, and an adapter acts on what llama.cpp makes of the activation.
@@ -283,6 +295,7 @@ std::vector<Check> preflight(const ExportSource& source, const ExportOptions& op
   format_check(plans, checks);
   weight_checks(plans, options, checks);
   activation_check(plans, checks);
+  cache_check(source, checks);
   pair_checks(plans, options, checks);
   checks.push_back(embedding_check(source));
   checks.push_back(tokenizer_check(source));

@@ -75,6 +75,8 @@ class ChatSession {
   Transformer& transformer() { return *transformer_; }
   std::size_t context() const { return context_; }
   std::size_t cached_tokens() const { return cached_.size(); }
+  /// What keys and values take now; it grows with the conversation.
+  std::size_t cache_bytes() const { return cache_.capacity * transformer_->cache_bytes_per_token(); }
 
  private:
   void check_fits(std::size_t prompt_tokens, std::size_t answer_tokens) const;

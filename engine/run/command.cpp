@@ -20,13 +20,29 @@ std::string quoted(const std::string& text) {
 
 /// The fields for which lrc quantize has no flag of its own.
 bool has_flags_for(const Recipe& recipe, const Recipe& base) {
-  const auto& r = recipe.rotation;
-  const bool rotation = r == base.rotation || (r.r1 == r.r2 && (r.r1 || !r.r4));
   // A flag can ask for zero points, not take them away.
-  const bool zeros = recipe.weight.symmetric <= base.weight.symmetric && recipe.activation.symmetric <= base.activation.symmetric;
-  return rotation && zeros && recipe.held_out_windows == base.held_out_windows &&
+  const bool zeros = recipe.weight.symmetric <= base.weight.symmetric && recipe.activation.symmetric <= base.activation.symmetric &&
+                     recipe.cache.symmetric >= base.cache.symmetric;
+  return zeros && recipe.held_out_windows == base.held_out_windows &&
          (recipe.rotation.seed == base.rotation.seed || recipe.rotation.seed != 0) && recipe.overrides.size() >= base.overrides.size() &&
          std::equal(base.overrides.begin(), base.overrides.end(), recipe.overrides.begin());
+}
+
+/// As --rotate takes it.
+std::string rotation_words(const Recipe& recipe) {
+  const RotationChoice& r = recipe.rotation;
+  if (!r.any()) return "none";
+  if (r.r1 && r.r2 && r.r4 && r.r3 == asks_for_r3(recipe)) return "quarot";
+  if (r.r1 && r.r2 && !r.r3 && !r.r4) return "folded";
+  std::string text;
+  const auto add = [&](bool on, const char* name) {
+    if (on) text += (text.empty() ? "" : ",") + std::string(name);
+  };
+  add(r.r1, "r1");
+  add(r.r2, "r2");
+  add(r.r3, "r3");
+  add(r.r4, "r4");
+  return text;
 }
 
 /// The flags that make `recipe` out of the shipped recipe `base`.
@@ -66,11 +82,17 @@ std::string flags_from(const Recipe& recipe, const Recipe& base) {
   // --method sets its own damping; saying it again does no harm.
   flag(recipe.damping != base.damping || recipe.method != base.method, "damping", number(recipe.damping));
   flag(recipe.gptq_damping != base.gptq_damping, "gptq-damping", number(recipe.gptq_damping));
+  flag(recipe.cache.bits != base.cache.bits, "kv-bits", std::to_string(recipe.cache.bits));
+  flag(recipe.cache.group_size != base.cache.group_size, "kv-group-size", std::to_string(recipe.cache.group_size));
+  flag(recipe.cache.clip != base.cache.clip, "kv-clip", number(fields::shortest(recipe.cache.clip)));
+  if (recipe.cache.symmetric != base.cache.symmetric) text += " --kv-symmetric";
   const auto& r = recipe.rotation;
-  flag(r.r1 != base.rotation.r1 || r.r2 != base.rotation.r2 || r.r4 != base.rotation.r4, "rotate",
-       !r.r1  ? "none"
-       : r.r4 ? "quarot"
-              : "folded");
+  // --kv-bits turns R3 on by itself where the other rotations are QuaRot's.
+  Recipe without = recipe;
+  without.rotation = base.rotation;
+  without.rotation.r3 = base.rotation.r3 || (recipe.cache.bits != base.cache.bits && asks_for_r3(without));
+  without.rotation.seed = r.seed;
+  flag(!(without.rotation == r), "rotate", rotation_words(recipe));
   flag(r.seed != base.rotation.seed, "seed", std::to_string(r.seed));
   flag(recipe.calibration != base.calibration, "calibration", recipe.calibration);
   flag(recipe.calibration_tokens != base.calibration_tokens, "calibration-tokens", std::to_string(recipe.calibration_tokens));

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "quantization/cache_rows.h"
 #include "quantization/quantized_weight.h"
 #include "run/recipe.h"
 
@@ -107,6 +108,7 @@ std::optional<std::string> problem_of(const Recipe& recipe, const Model& model) 
     };
     if (recipe.rotation.r1) need_order(config.hidden_size, "the residual stream (r1)");
     if (recipe.rotation.r2) need_order(config.head_dim, "the heads (r2)");
+    if (recipe.rotation.r3) need_order(config.head_dim, "queries and keys (r3)");
     if (recipe.rotation.r4) need_order(config.feed_forward, "the input of down_proj (r4)");
 
     if (recipe.stream != Stream::fp && config.experts > 0)
@@ -118,7 +120,8 @@ std::optional<std::string> problem_of(const Recipe& recipe, const Model& model) 
       schemes.emplace_back(&layer, effective_scheme(recipe, layer));
       any = any || !schemes.back().second.skipped;
     }
-    if (!any) return "The recipe quantizes no layer of this model: no name matches \"" + recipe.layers + "\".";
+    if (!recipe.cache.off()) cache_layout(recipe.cache, config.kv_heads, config.head_dim);
+    if (!any && recipe.cache.off()) return "The recipe quantizes no layer of this model: no name matches \"" + recipe.layers + "\".";
     // Layers that read one input share its codes.
     for (std::size_t i = 0; i < schemes.size(); ++i)
       for (std::size_t j = i + 1; j < schemes.size() && schemes[j].first->block == schemes[i].first->block; ++j) {

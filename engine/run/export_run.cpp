@@ -21,7 +21,7 @@ RunExport::RunExport(const OpenedModel& run) : run_(run) {
 }
 
 ExportSource RunExport::source_without_weights() const {
-  ExportSource source{*run_.model, run_.run->recipe.name, run_.run->recipe.rotation, {}, nullptr};
+  ExportSource source{*run_.model, run_.run->recipe.name, run_.run->recipe.rotation, {}, nullptr, run_.run->recipe.cache};
   for (const auto& [name, scheme] : run_.run->effective) {
     const auto* layer = run_.model->find_layer(name);
     if (!layer)
@@ -42,7 +42,8 @@ ExportSource RunExport::source() {
 Recipe recipe_for_export(const Recipe& recipe, const Exporter& exporter) {
   Recipe result = recipe;
   result.name += " for " + std::string(exporter.name);
-  result.rotation.r4 = false;
+  result.rotation.r3 = result.rotation.r4 = false;
+  result.cache = Recipe{}.cache;
   result.activation.bits = 16;
   result.weight.bits = 4;
   result.weight.group_size = gguf_group;

@@ -15,6 +15,7 @@ std::vector<std::string> leave_out_impossible_rotations(Recipe& recipe, const Mo
   };
   check(recipe.rotation.r1, "R1", config.hidden_size, "the residual stream is");
   check(recipe.rotation.r2, "R2", config.head_dim, "the heads are");
+  check(recipe.rotation.r3, "R3", config.head_dim, "the heads are");
   check(recipe.rotation.r4, "R4", config.feed_forward, "the input of down_proj is");
   return sentences;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "quantization/cache_rows.h"
 #include "run/machine_speed.h"
 #include "run/memory_plan.h"
 #include "run/recipe.h"
@@ -153,6 +154,12 @@ Forecast forecast_within(const Recipe& recipe, const Model& model, std::uint64_t
   result.layer_bytes = sizes.layer_bytes();
   result.file_bytes = sizes.file_bytes();
   result.bits_per_weight = sizes.bits_per_weight();
+
+  const auto& config = model.config();
+  const std::size_t width = config.kv_heads * config.head_dim;
+  const std::size_t row =
+      recipe.cache.off() ? width * sizeof(float) : cache_layout(recipe.cache, config.kv_heads, config.head_dim).row_bytes();
+  result.cache_bytes_per_token = 2 * row * config.blocks;
 
   const auto plan = plan_memory({&recipe, 1}, model, limit_bytes);
   const auto work = work_of(recipe, model, tokens_of(recipe, model), plan);

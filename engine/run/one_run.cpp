@@ -24,8 +24,14 @@ namespace {
 std::string differing_fields(const Recipe& there, const Recipe& here) {
   const Json a = deciding_fields(there), b = deciding_fields(here);
   std::string text;
-  for (const auto& [key, value] : a.items())
-    if (value != b[key]) text += (text.empty() ? "" : ", ") + key + " " + value.dump() + " there and " + b[key].dump() + " here";
+  const auto say = [&](const std::string& key) {
+    // A field that is left out has its default.
+    const auto shown = [&](const Json& json) { return json.contains(key) ? json[key].dump() : std::string("not set"); };
+    if (shown(a) != shown(b)) text += (text.empty() ? "" : ", ") + key + " " + shown(a) + " there and " + shown(b) + " here";
+  };
+  for (const auto& [key, value] : a.items()) say(key);
+  for (const auto& [key, value] : b.items())
+    if (!a.contains(key)) say(key);
   return text;
 }
 

@@ -83,6 +83,7 @@ ModelWeights weights_of(const OpenedModel& opened) {
   const bool folds_biases = model.config().norm == NormKind::layer && opened.run->recipe.rotation.r1;
   auto weights = folds_biases ? load_weights(model) : load_weights(model, wanted);
   rotate_weights(weights, opened.run->recipe.rotation);
+  weights.cache = opened.run->recipe.cache;
   parallel_for(layers.size(), 1, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       if (wanted[i]) continue;

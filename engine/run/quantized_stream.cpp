@@ -6,16 +6,18 @@
 
 namespace lrc {
 
-QuantizedStream::QuantizedStream(FloatStream& original, Stream mode, std::size_t calibration_windows, std::size_t context,
-                                 std::filesystem::path spill_folder)
+QuantizedStream::QuantizedStream(FloatStream& original, Stream mode, const ActivationScheme& cache, std::size_t calibration_windows,
+                                 std::size_t context, std::filesystem::path spill_folder)
     : original_(original),
       mode_(mode),
+      cache_(cache),
       calibration_windows_(calibration_windows),
       context_(context),
       hidden_(*original.shared_backend(), std::move(spill_folder)) {}
 
 void QuantizedStream::enter() {
   weights_ = original_.weights();
+  weights_.cache = cache_;
   if (mode_ == Stream::replay || hidden_.size() != 0) return;
   for (std::size_t w = 0; w < original_.hidden().size(); ++w) hidden_.add(original_.hidden().copy(w));
 }

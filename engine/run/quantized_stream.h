@@ -14,8 +14,9 @@ namespace lrc {
 class QuantizedStream {
  public:
   /// `mode`: propagated, or replay (back on the float model's hidden states at the door of each block). `original` must outlive it.
-  /// With a `spill_folder` its hidden states are kept in a file there.
-  QuantizedStream(FloatStream& original, Stream mode, std::size_t calibration_windows, std::size_t context,
+  /// Keys and values are quantized by `cache` on their way into attention. With a `spill_folder` its hidden states are kept in a file
+  /// there.
+  QuantizedStream(FloatStream& original, Stream mode, const ActivationScheme& cache, std::size_t calibration_windows, std::size_t context,
                   std::filesystem::path spill_folder = {});
 
   /// Takes over the block that the float stream has loaded, all of it in float.
@@ -35,6 +36,7 @@ class QuantizedStream {
   const HiddenStates& hidden() const { return mode_ == Stream::replay ? original_.hidden() : hidden_; }
   FloatStream& original_;
   Stream mode_;
+  ActivationScheme cache_;
   std::size_t calibration_windows_, context_;
   ModelWeights weights_;  // the block in work
   HiddenStates hidden_;

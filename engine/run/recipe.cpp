@@ -13,23 +13,11 @@ namespace {
 
 using fields::Place;
 
-/// Fields that this version knows with one value only: anything else is refused by name rather than ignored.
-struct FixedField {
-  std::string_view name;
-  Json value;
-  std::string_view sentence;
-};
-const std::vector<FixedField>& fixed_fields() {
-  static const std::vector<FixedField> list = {
-      {"kv_bits", 16, "keys and values stay in float (16); a quantized cache is not part of this version"},
-  };
-  return list;
-}
-
 RotationChoice rotation_from_words(const Place& place, const std::string& text, std::uint64_t seed) {
   RotationChoice choice{false, false, false, seed};
   if (text == "none") return choice;
   if (text == "quarot") return {true, true, true, seed};
+  const char* const allowed = "quarot (r1, r2 and r4, with quantized keys r3 too), none, or a list of r1, r2, r3 and r4";
   std::istringstream list(text);
   bool any = false;
   for (std::string part; std::getline(list, part, ',');) {
@@ -38,12 +26,14 @@ RotationChoice rotation_from_words(const Place& place, const std::string& text, 
       choice.r1 = true;
     else if (part == "r2")
       choice.r2 = true;
+    else if (part == "r3")
+      choice.r3 = true;
     else if (part == "r4")
       choice.r4 = true;
     else
-      fields::refuse(place, text, "quarot (r1, r2 and r4), none, or a list of r1, r2 and r4");
+      fields::refuse(place, text, allowed);
   }
-  if (!any) fields::refuse(place, text, "quarot (r1, r2 and r4), none, or a list of r1, r2 and r4");
+  if (!any) fields::refuse(place, text, allowed);
   return choice;
 }
 
@@ -61,7 +51,7 @@ std::uint64_t seed_of(const Place& place, const Json& value) {
 
 RotationChoice rotation_from_json(const Place& place, const Json& value, std::uint64_t seed) {
   if (value.is_string()) return rotation_from_words(place, value.get<std::string>(), seed);
-  if (!value.is_object()) fields::refuse(place, value, "\"quarot\", \"none\" or an object with r1, r2, r4 and seed");
+  if (!value.is_object()) fields::refuse(place, value, "\"quarot\", \"none\" or an object with r1, r2, r3, r4 and seed");
   RotationChoice choice{false, false, false, seed};
   for (const auto& [key, part] : value.items()) {
     const Place inner{place.origin, place.field + "." + key};
@@ -69,12 +59,14 @@ RotationChoice rotation_from_json(const Place& place, const Json& value, std::ui
       choice.r1 = fields::yes_or_no(inner, part);
     else if (key == "r2")
       choice.r2 = fields::yes_or_no(inner, part);
+    else if (key == "r3")
+      choice.r3 = fields::yes_or_no(inner, part);
     else if (key == "r4")
       choice.r4 = fields::yes_or_no(inner, part);
     else if (key == "seed")
       choice.seed = seed_of(inner, part);
     else
-      throw Error(ErrorKind::bad_input, inner.text() + " is not a field of rotate; it has r1, r2, r4 and seed.");
+      throw Error(ErrorKind::bad_input, inner.text() + " is not a field of rotate; it has r1, r2, r3, r4 and seed.");
   }
   return choice;
 }
@@ -138,6 +130,14 @@ bool set_by_name(Recipe& recipe, const Place& place, const Json& value) {
     recipe.gptq_damping = fields::number(place, value, 0.0, 10.0);
   } else if (field == "rotate") {
     recipe.rotation = rotation_from_json(place, value, recipe.rotation.seed);
+  } else if (field == "kv_bits") {
+    recipe.cache.bits = fields::bits(place, value);
+  } else if (field == "kv_group_size") {
+    recipe.cache.group_size = std::size_t(fields::whole(place, value, 0, 1 << 20));
+  } else if (field == "kv_clip") {
+    recipe.cache.clip = float(fields::number(place, value, 0.05, 1.0));
+  } else if (field == "kv_asymmetric") {
+    recipe.cache.symmetric = !fields::yes_or_no(place, value);
   } else if (field == "calibration") {
     recipe.calibration = fields::words(place, value);
   } else if (field == "calibration_tokens") {
@@ -153,15 +153,14 @@ bool set_by_name(Recipe& recipe, const Place& place, const Json& value) {
     if (!value.is_array()) fields::refuse(place, value, "a list of rules");
     for (const auto& rule : value) recipe.overrides.push_back(fields::rule_from_json(rule, place.text()));
   } else {
-    const auto& fixed = fixed_fields();
-    const auto found = std::find_if(fixed.begin(), fixed.end(), [&](const FixedField& f) { return f.name == field; });
-    if (found == fixed.end()) return false;
-    if (value != found->value) throw Error(ErrorKind::unsupported, place.text() + ": " + std::string(found->sentence) + ".");
+    return false;
   }
   return true;
 }
 
 }  // namespace
+
+bool asks_for_r3(const Recipe& recipe) { return !recipe.cache.off() && recipe.rotation.r1 && recipe.rotation.r2 && recipe.rotation.r4; }
 
 std::string_view name(Stream stream) { return stream == Stream::fp ? "fp" : stream == Stream::propagated ? "propagated" : "replay"; }
 
@@ -253,6 +252,13 @@ Json to_json(const Recipe& recipe) {
   json["stream"] = name(recipe.stream);
   json["drift"] = recipe.drift;
   json["rotate"] = {{"r1", recipe.rotation.r1}, {"r2", recipe.rotation.r2}, {"r4", recipe.rotation.r4}, {"seed", recipe.rotation.seed}};
+  if (recipe.rotation.r3) json["rotate"]["r3"] = true;
+  // What stands at its default is left out, so that recipes without a quantized cache read, and hash, as they always did.
+  const ActivationScheme none = Recipe{}.cache;
+  if (recipe.cache.bits != none.bits) json["kv_bits"] = recipe.cache.bits;
+  if (recipe.cache.group_size != none.group_size) json["kv_group_size"] = recipe.cache.group_size;
+  if (recipe.cache.clip != none.clip) json["kv_clip"] = fields::shortest(recipe.cache.clip);
+  if (recipe.cache.symmetric != none.symmetric) json["kv_asymmetric"] = !recipe.cache.symmetric;
   json["calibration"] = recipe.calibration;
   json["calibration_tokens"] = recipe.calibration_tokens;
   json["calibration_context"] = recipe.calibration_context;
@@ -268,6 +274,7 @@ Recipe recipe_from_json(const Json& json, const std::string& origin) {
     throw Error(ErrorKind::bad_input, origin + " is not a recipe: it must be one JSON object with fields such as method and rank.");
   Recipe recipe;
   for (const auto& [key, value] : json.items()) set_field(recipe, key, value, origin);
+  if (json.contains("rotate") && json["rotate"] == "quarot") recipe.rotation.r3 = asks_for_r3(recipe);
   return recipe;
 }
 

@@ -70,6 +70,9 @@ struct Recipe {
   Stream stream = Stream::fp;
   double drift = 1;
   RotationChoice rotation{true, true, true, 0};
+  /// Keys and values where they enter the cache, head by head of each token (16 bits: float). The float stream that layers are solved
+  /// on does not see it, the streams behind the quantized prefix do.
+  ActivationScheme cache{.bits = 16, .group_size = 0, .clip = 1.0f, .symmetric = false};
   std::string calibration;  ///< a path, or "" for the shipped WikiText-2 train slice
   std::size_t calibration_tokens = 65536;
   std::size_t calibration_context = 2048;  ///< at most the model's context
@@ -78,6 +81,9 @@ struct Recipe {
   std::vector<Override> overrides;         ///< later wins
   bool operator==(const Recipe&) const = default;
 };
+
+/// QuaRot's rotations with quantized keys: then R3 belongs to them.
+bool asks_for_r3(const Recipe& recipe);
 
 Json to_json(const Recipe& recipe);
 /// Unknown fields and bad values throw Error(bad_input) naming `origin`, the field and what is allowed.
@@ -109,6 +115,7 @@ struct Forecast {
   double bits_per_weight = 0;
   std::uint64_t code_bytes = 0, scale_bytes = 0, factor_bytes = 0;
   std::uint64_t peak_memory_bytes = 0;
+  std::uint64_t cache_bytes_per_token = 0;  ///< keys and values of all blocks for one position of the context
   double seconds = 0;
   std::vector<std::pair<std::string, double>> by_stage;  ///< seconds
 };

@@ -92,6 +92,7 @@ std::string rotation_text(const RotationChoice& rotation) {
   std::string text;
   if (rotation.r1) text += " R1";
   if (rotation.r2) text += " R2";
+  if (rotation.r3) text += " R3";
   if (rotation.r4) text += " R4";
   return text.empty() ? std::string("no rotation") : std::string("only").append(text);
 }
@@ -115,11 +116,16 @@ std::vector<std::string> differences(const Recipe& base, const Recipe& recipe, c
   say(recipe.activation.group_size != base.activation.group_size,
       recipe.activation.group_size == 0 ? "A per token" : "A g" + std::to_string(recipe.activation.group_size));
   say(recipe.activation.clip != base.activation.clip, "clip " + plain(double(recipe.activation.clip)));
+  say(recipe.cache.bits != base.cache.bits, "KV" + std::to_string(recipe.cache.bits));
+  say(recipe.cache.group_size != base.cache.group_size,
+      recipe.cache.group_size == 0 ? "KV per head" : "KV g" + std::to_string(recipe.cache.group_size));
+  say(recipe.cache.clip != base.cache.clip, "KV clip " + plain(double(recipe.cache.clip)));
+  say(recipe.cache.symmetric != base.cache.symmetric, recipe.cache.symmetric ? "KV symmetric" : "KV with zero points");
   const RotationChoice &r = recipe.rotation, &b = base.rotation;
-  if (r.r1 != b.r1 || r.r2 != b.r2 || r.r4 != b.r4) {
-    const int changed = (r.r1 != b.r1) + (r.r2 != b.r2) + (r.r4 != b.r4);
-    const bool on = (r.r1 && !b.r1) || (r.r2 && !b.r2) || (r.r4 && !b.r4);
-    const char* which = r.r1 != b.r1 ? "R1" : r.r2 != b.r2 ? "R2" : "R4";
+  if (r.r1 != b.r1 || r.r2 != b.r2 || r.r3 != b.r3 || r.r4 != b.r4) {
+    const int changed = (r.r1 != b.r1) + (r.r2 != b.r2) + (r.r3 != b.r3) + (r.r4 != b.r4);
+    const bool on = (r.r1 && !b.r1) || (r.r2 && !b.r2) || (r.r3 && !b.r3) || (r.r4 && !b.r4);
+    const char* which = r.r1 != b.r1 ? "R1" : r.r2 != b.r2 ? "R2" : r.r3 != b.r3 ? "R3" : "R4";
     out.push_back(changed == 1 && r.any() ? (on ? "with " : "no ") + std::string(which) : rotation_text(r));
   }
   say(r.seed != b.seed, "seed " + std::to_string(r.seed));

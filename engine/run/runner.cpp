@@ -112,7 +112,7 @@ void Batch::prepare() {
     auto& corpus = corpora[windows.dump()];
     if (!corpus) corpus = std::make_shared<RunCorpus>(open_corpus(recipe, *model_));
     const RotationChoice& rotation = recipe.rotation;
-    keys.push_back(Json({windows, rotation.r1, rotation.r2, rotation.r4, rotation.seed}).dump());
+    keys.push_back(Json({windows, rotation.r1, rotation.r2, rotation.r3, rotation.r4, rotation.seed}).dump());
     runs_.push_back(nullptr);
     runs_.back() = std::make_unique<OneRun>(request, model_, corpus);
     Group& group = groups_[keys.back()];
@@ -175,7 +175,8 @@ void Batch::solve(Group& group) {
     std::map<const OneRun*, QuantizedStream> quantized;
     for (const OneRun* run : active)
       if (const Stream mode = run->manifest().recipe.stream; mode != Stream::fp)
-        quantized.try_emplace(run, stream, mode, corpus.calibration_windows, corpus.windows.context, spill_folder);
+        quantized.try_emplace(run, stream, mode, run->manifest().recipe.cache, corpus.calibration_windows, corpus.windows.context,
+                              spill_folder);
     for (std::size_t block = 0; block < blocks; ++block) {
       throw_if_stopped(stop_);
       stream.load();

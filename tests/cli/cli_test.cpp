@@ -504,15 +504,15 @@ TEST(Cli, DevicesListsTheCpuFirst) {
   EXPECT_EQ(j["devices"][0]["usable"], true);
 }
 
-TEST(Cli, WhatThisVersionLacksIsRefusedByName) {
+TEST(Cli, ACacheOfOtherBitsIsRefusedByName) {
   const TemporaryFolder folder;
   const std::string out = (folder.path() / "run").string();
-  for (const auto& flags : std::vector<std::vector<std::string>>{{"--kv-bits", "4"}}) {
+  for (const auto& flags : std::vector<std::vector<std::string>>{{"--kv-bits", "9"}, {"--kv-bits", "4", "--kv-group-size", "3"}}) {
     std::vector<std::string> arguments = {"quantize", model, "--out", out};
     arguments.insert(arguments.end(), flags.begin(), flags.end());
     const auto result = lrc(arguments);
     EXPECT_EQ(result.exit_code, 1) << flags[0];
-    EXPECT_NE(result.err.find("not in this version"), std::string::npos) << result.err;
+    EXPECT_NE(result.err.find(flags.size() == 2 ? "kv_bits" : "Groups of 3"), std::string::npos) << result.err;
     EXPECT_FALSE(std::filesystem::exists(out));
   }
 }

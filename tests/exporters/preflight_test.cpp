@@ -62,6 +62,19 @@ TEST(Preflight, OnlineRotationIsRefusedWithAFix) {
   EXPECT_EQ(status_of(run, "online-rotation"), CheckStatus::ok);
 }
 
+TEST(Preflight, AQuantizedCacheIsWarnedOf) {
+  auto run = example_run(test::stories_gguf());
+  EXPECT_EQ(find(checks_of(run), "key-value-cache"), nullptr);
+  run.rotation = {.r3 = true};
+  auto source = run.plan();
+  source.cache.bits = 4;
+  const auto checks = find_exporter("gguf").preflight(source, {});
+  ASSERT_NE(find(checks, "key-value-cache"), nullptr);
+  EXPECT_EQ(find(checks, "key-value-cache")->status, CheckStatus::warning);
+  EXPECT_THAT(find(checks, "key-value-cache")->why, HasSubstr("4 bits behind the rotation R3"));
+  EXPECT_EQ(find(checks, "online-rotation")->status, CheckStatus::ok) << "R3 is in no weight";
+}
+
 TEST(Preflight, GroupsMustHoldWholeBlocks) {
   const auto grouped = [](std::size_t group) {
     return example_run(test::stories_gguf(), {}, [=](const LayerInfo& info, LayerScheme& scheme) {

@@ -154,9 +154,45 @@ TEST(Recipe, BadValuesNameTheField) {
   }
 }
 
-TEST(Recipe, WhatThisVersionLacksIsRefusedAndItsOnlyValueAccepted) {
-  EXPECT_TRUE(contains(sentence_of(ErrorKind::unsupported, [&] { from_text(R"({"kv_bits": 4})"); }), "mine.json: kv_bits"));
-  EXPECT_EQ(from_text(R"({"weight_asymmetric": false, "kv_bits": 16, "stream": "fp", "factors": "fp16"})"), Recipe{});
+TEST(Recipe, AQuantizedCache) {
+  const Recipe recipe =
+      from_text(R"({"kv_bits": 4, "kv_group_size": 32, "kv_clip": 0.95, "kv_asymmetric": false, "rotate": {"r2": true, "r3": true}})");
+  EXPECT_EQ(recipe.cache, (ActivationScheme{4, 32, 0.95f, true}));
+  EXPECT_TRUE(recipe.rotation.r3);
+  EXPECT_EQ(from_text(to_text(recipe)), recipe);
+  for (const char* bad : {"1", "9", "12", "\"4\""})
+    EXPECT_TRUE(contains(sentence_of(ErrorKind::bad_input, [&] { from_text(std::string("{\"kv_bits\": ") + bad + "}"); }), "kv_bits"));
+  // What stands at its default is not written: recipes from before, and what is made from them, stay the same bytes.
+  EXPECT_FALSE(contains(to_text(Recipe{}), "kv_"));
+  EXPECT_FALSE(contains(to_text(Recipe{}), "r3"));
+  EXPECT_EQ(from_text(R"({"kv_bits": 16})"), Recipe{});
+}
+
+TEST(Recipe, QuaRotHasR3WhereKeysAreQuantized) {
+  EXPECT_TRUE(from_text(R"({"rotate": "quarot", "kv_bits": 4})").rotation.r3);
+  EXPECT_TRUE(from_text(R"({"kv_bits": 4, "rotate": "quarot"})").rotation.r3);
+  EXPECT_FALSE(from_text(R"({"rotate": "quarot"})").rotation.r3);
+  EXPECT_FALSE(from_text(R"({"rotate": "r1,r2,r4", "kv_bits": 4})").rotation.r3);
+  EXPECT_TRUE(from_text(R"({"rotate": "r2,r3"})").rotation.r3);
+}
+
+TEST(Recipe, ACacheThatCannotBeIsAProblem) {
+  const auto model = small_model();
+  Recipe recipe;
+  recipe.cache.bits = 4;
+  EXPECT_FALSE(problem_of(recipe, *model));
+  recipe.cache.group_size = 3;
+  EXPECT_TRUE(contains(problem_of(recipe, *model).value_or(""), "Groups of 3"));
+  // Nothing but the cache may be quantized.
+  recipe.cache.group_size = 0;
+  recipe.weight.bits = 16;
+  EXPECT_FALSE(problem_of(recipe, *model));
+  recipe.cache.bits = 16;
+  EXPECT_TRUE(problem_of(recipe, *model));
+  // stories260K: 5 blocks, 4 key-value heads of 8.
+  EXPECT_EQ(forecast(Recipe{}, *model).cache_bytes_per_token, 5u * 2 * 32 * 4);
+  recipe.cache.bits = 4;
+  EXPECT_EQ(forecast(recipe, *model).cache_bytes_per_token, 5u * 2 * (16 + 4 * 5));
 }
 
 TEST(Recipe, NumberFormatsAndWhatMethodsAskFor) {
