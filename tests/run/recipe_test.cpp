@@ -9,6 +9,7 @@ namespace {
 
 using test::contains;
 using test::sentence_of;
+using test::small_model;
 
 Recipe from_text(const std::string& text) { return recipe_from_json(parse_json(text, "mine.json"), "mine.json"); }
 
