@@ -17,6 +17,8 @@ Recipe unusual_recipe() {
   Recipe r;
   r.name = "Mine \"quoted\" ä";
   r.method = "gptq";
+  r.cache = {3, 16, 0.75f, true};
+  r.rotation.r3 = true;
   r.weight = {3, 32, false, WeightClip::none, NumberFormat::mxfp4};
   r.activation = {8, 64, 0.875f, false, NumberFormat::mxint};
   r.act_order = r.polish = true;
@@ -97,7 +99,7 @@ TEST(Recipe, MissingFieldsAreTheDefaults) {
 
 TEST(Recipe, UnknownFieldsAreRefusedByName) {
   EXPECT_TRUE(contains(sentence_of(ErrorKind::bad_input, [] { from_text(R"({"rnak": 5})"); }), "mine.json: a recipe has no field rnak"));
-  EXPECT_TRUE(contains(sentence_of(ErrorKind::bad_input, [] { from_text(R"({"rotate": {"r3": true}})"); }), "rotate.r3"));
+  EXPECT_TRUE(contains(sentence_of(ErrorKind::bad_input, [] { from_text(R"({"rotate": {"r5": true}})"); }), "rotate.r5"));
   EXPECT_TRUE(contains(sentence_of(ErrorKind::bad_input, [] { from_text(R"({"set": [{"pattern": "*", "seed": 1}]})"); }), "no field seed"));
   sentence_of(ErrorKind::bad_input, [] { from_text("[]"); });
 }
@@ -362,6 +364,23 @@ TEST(Command, NamesTheShippedRecipeAndWhatDiffers) {
   request.recipe = load_recipe("RTN W4A4");
   request.recipe.calibration = "it's.txt";
   EXPECT_EQ(command_of(request), "lrc quantize m.gguf --out 'runs/my run' --recipe 'RTN W4A4' --calibration 'it'\\''s.txt'");
+}
+
+TEST(Command, AQuantizedCacheAndItsRotation) {
+  RunRequest request;
+  request.model_path = "m.gguf";
+  request.folder = "run";
+  const std::string start = "lrc quantize m.gguf --out run --recipe 'LRC 10 %' --kv-bits 4";
+  request.recipe.cache.bits = 4;
+  request.recipe.rotation.r3 = true;
+  EXPECT_EQ(command_of(request), start) << "--kv-bits brings R3 along";
+  request.recipe.rotation.r3 = false;
+  EXPECT_EQ(command_of(request), start + " --rotate r1,r2,r4");
+  request.recipe.rotation = {.r2 = true, .r3 = true};
+  request.recipe.cache.group_size = 4;
+  request.recipe.cache.clip = 0.95f;
+  request.recipe.cache.symmetric = true;
+  EXPECT_EQ(command_of(request), start + " --kv-group-size 4 --kv-clip 0.95 --kv-symmetric --rotate r2,r3");
 }
 
 TEST(Command, SaysAsJsonWhatFlagsCannot) {
