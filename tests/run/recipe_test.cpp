@@ -18,7 +18,6 @@ Recipe unusual_recipe() {
   r.name = "Mine \"quoted\" ä";
   r.method = "gptq";
   r.cache = {3, 16, 0.75f, true};
-  r.rotation.r3 = true;
   r.weight = {3, 32, false, WeightClip::none, NumberFormat::mxfp4};
   r.activation = {8, 64, 0.875f, false, NumberFormat::mxint};
   r.act_order = r.polish = true;
@@ -33,7 +32,7 @@ Recipe unusual_recipe() {
   r.deflate = true;
   r.damping = 0.0123456789;
   r.gptq_damping = 1e-3;
-  r.rotation = {true, false, true, 18446744073709551615ull};
+  r.rotation = {true, false, true, 18446744073709551615ull, true};
   r.calibration = "some text.txt";
   r.calibration_tokens = 12345;
   r.calibration_context = 77;
