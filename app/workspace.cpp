@@ -229,7 +229,7 @@ void Workspace::applyDraft(const Recipe& recipe) {
   const bool measured_otherwise = !(recipe.activation == draft_.activation) || !(recipe.rotation == draft_.rotation) ||
                                   recipe.calibration != draft_.calibration || recipe.calibration_tokens != draft_.calibration_tokens ||
                                   recipe.calibration_context != draft_.calibration_context || !(recipe.weight == draft_.weight) ||
-                                  recipe.damping != draft_.damping;
+                                  recipe.damping != draft_.damping || recipe.damping_toward != draft_.damping_toward;
   draft_ = recipe;
   parts_->schemes_known = parts_->inherited_known = false;
   parts_->problem.reset();
@@ -345,6 +345,8 @@ QStringList Workspace::pendingChanges() const {
   change(tr("calibration tokens"), QString::number(before.calibration_tokens), QString::number(now.calibration_tokens));
   change(tr("calibration context"), QString::number(before.calibration_context), QString::number(now.calibration_context));
   change(tr("damping"), QString::number(before.damping), QString::number(now.damping));
+  change(tr("damping toward"), before.damping_toward == DampingToward::original ? tr("the original") : tr("zero"),
+         now.damping_toward == DampingToward::original ? tr("the original") : tr("zero"));
   change(tr("GPTQ damping"), QString::number(before.gptq_damping), QString::number(now.gptq_damping));
   change(tr("layers"), text(before.layers), text(now.layers));
 

@@ -20,6 +20,7 @@ std::string measurement_key(const std::string& model_sha256, const Recipe& recip
   relevant.calibration_tokens = recipe.calibration_tokens;
   relevant.calibration_context = recipe.calibration_context;
   relevant.damping = recipe.damping;
+  relevant.damping_toward = recipe.damping_toward;
   return sha256_of(model_sha256 + "\n" + to_text(relevant)).substr(0, 24);
 }
 

@@ -47,6 +47,8 @@ void add_recipe_options(CLI::App& command, RecipeOptions& r) {
   add("--calibration-tokens", r.calibration_tokens, "Rounded up to whole windows");
   add("--calibration-context", r.calibration_context, "Tokens of a window");
   add("--damping", r.damping, "Of the second moments, relative to their mean diagonal");
+  add("--damping-toward", r.damping_toward,
+      "What the damping falls back to where calibration shows nothing: zero, or original (tokens with Y = X)");
   add("--gptq-damping", r.gptq_damping, "Of GPTQ's Hessian");
   add("--stream", r.stream, "fp, propagated (behind the quantized prefix) or replay (float between blocks, quantized inside)");
   add("--drift", r.drift, "α: how much of the prefix's drift is made up for, 0…1");

@@ -90,6 +90,7 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
                                                                              {"base", &o.base},
                                                                              {"factors", &o.factors},
                                                                              {"pair_input", &o.pair_input},
+                                                                             {"damping_toward", &o.damping_toward},
                                                                              {"stream", &o.stream}};
   for (const auto& [field, text] : texts)
     if (*text) set_field(recipe, field, fields::value_of(**text), "the command line");

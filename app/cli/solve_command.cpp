@@ -28,7 +28,7 @@ void solve(const Context& context, const SolveOptions& options) {
   scheme.store_rounded = false;
 
   const SiteStatistics site =
-      prepare_site(moments_in_double(x, scheme.activation, options.batches), scheme.damping, scheme.activation, "X");
+      prepare_site(moments_in_double(x, scheme.activation, options.batches), damping_of(scheme), scheme.activation, "X");
   const LayerSolution solution = solve_layer({w, site, scheme, layer.name, true}, context.stop);
   const MatrixD correction = solution.u.empty() ? MatrixD(w.rows(), w.columns()) : linalg::multiply(solution.u, solution.v, false, true);
 

@@ -112,6 +112,8 @@ std::vector<CompareRow> compare_runs(const RunEntry* a, const RunEntry* b, const
   rows.choice(tr("Activation clip"), [](const Recipe& r) { return QString::number(double(r.activation.clip), 'f', 2); });
   rows.choice(tr("Rotation"), [](const Recipe& r) { return rotation_text(r.rotation); });
   rows.choice(tr("Damping"), [](const Recipe& r) { return QString::number(r.damping, 'g', 3); });
+  rows.choice(tr("Damped toward"),
+              [](const Recipe& r) { return r.damping_toward == DampingToward::original ? tr("the original") : tr("zero"); });
   rows.choice(tr("Calibration tokens"), [](const Recipe& r) { return format_count(r.calibration_tokens); });
   rows.choice(tr("Calibration text"), [](const Recipe& r) {
     return r.calibration.empty() ? tr("WikiText-2") : QString::fromStdString(std::filesystem::path(r.calibration).filename().string());

@@ -47,6 +47,7 @@ void lay_over(Override& under, const Override& over) {
   lay_over(under.rank, over.rank);
   lay_over(under.deflate, over.deflate);
   lay_over(under.damping, over.damping);
+  lay_over(under.damping_toward, over.damping_toward);
   lay_over(under.gptq_damping, over.gptq_damping);
   lay_over(under.weight_format, over.weight_format);
   lay_over(under.activation_format, over.activation_format);

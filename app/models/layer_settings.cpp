@@ -32,7 +32,8 @@ std::vector<SettingChoice> choices_of(const CopiedSettings& settings) {
       {SettingField::method, tr("Method"), QString::fromStdString(s.method)},
       {SettingField::passes, tr("Passes"), QString::number(s.iterations)},
       {SettingField::deflate, tr("Deflated"), s.deflate ? tr("yes") : tr("no")},
-      {SettingField::damping, tr("Damping"), QString::number(s.damping)},
+      {SettingField::damping, tr("Damping"),
+       QString::number(s.damping) + (s.damping_toward == DampingToward::original ? tr(" toward the original") : QString())},
   };
 }
 
@@ -101,6 +102,7 @@ Recipe with_settings(const Recipe& recipe, const Model& model, const CopiedSetti
           break;
         case SettingField::damping:
           own.damping = s.damping;
+          own.damping_toward = s.damping_toward;
           break;
       }
   });

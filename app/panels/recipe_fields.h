@@ -76,7 +76,7 @@ class RecipeFields : public QWidget {
   FoldingSection *method_section_ = nullptr, *weights_section_ = nullptr, *activations_section_ = nullptr, *cache_section_ = nullptr,
                  *rotation_section_ = nullptr, *correction_section_ = nullptr, *calibration_section_ = nullptr;
   QComboBox *method_ = nullptr, *group_ = nullptr, *weight_clip_ = nullptr, *act_group_ = nullptr, *kv_group_ = nullptr,
-            *rank_rule_ = nullptr;
+            *rank_rule_ = nullptr, *damping_toward_ = nullptr;
   QSpinBox *passes_ = nullptr, *seed_ = nullptr, *tokens_ = nullptr, *context_ = nullptr, *held_out_ = nullptr;
   QCheckBox *deflate_ = nullptr, *r1_ = nullptr, *r2_ = nullptr, *r3_ = nullptr, *r4_ = nullptr, *skip_ = nullptr, *kv_zeros_ = nullptr;
   NumberBar *weight_bits_ = nullptr, *act_bits_ = nullptr, *kv_bits_ = nullptr;

@@ -333,6 +333,21 @@ void RecipeFields::make_calibration() {
     return line;
   };
   damping_ = number("recipeDamping", tr("Damping"), &Recipe::damping, &Override::damping);
+  damping_toward_ = new QComboBox(this);
+  damping_toward_->setObjectName("recipeDampingToward");
+  damping_toward_->addItem(tr("toward zero (ridge)"), int(DampingToward::zero));
+  damping_toward_->addItem(tr("toward the original"), int(DampingToward::original));
+  damping_toward_->setToolTip(
+      tr("What a layer does to inputs that calibration hardly showed: nothing, or what the original does (tokens with Y = X)."));
+  add_row(
+      calibration_section_, tr("Unseen"), damping_toward_, [](const Override& change) { return change.damping_toward.has_value(); },
+      [](Override& change) { change.damping_toward.reset(); });
+  connect(damping_toward_, &QComboBox::activated, this, [this] {
+    const auto toward = DampingToward(damping_toward_->currentData().toInt());
+    edit(
+        tr("Damping %1").arg(damping_toward_->currentText()), [toward](Recipe& recipe) { recipe.damping_toward = toward; },
+        [toward](Override& change) { change.damping_toward = toward; });
+  });
   gptq_damping_ = number("recipeGptqDamping", tr("GPTQ's"), &Recipe::gptq_damping, &Override::gptq_damping);
 }
 void RecipeFields::take_rank_text() {

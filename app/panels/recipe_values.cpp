@@ -97,6 +97,7 @@ void RecipeFields::show_values() {
     shown.iterations = draft.iterations;
     shown.deflate = draft.deflate;
     shown.damping = draft.damping;
+    shown.damping_toward = draft.damping_toward;
     shown.gptq_damping = draft.gptq_damping;
   }
   setEnabled(!selection_scope_ || !first);
@@ -187,6 +188,7 @@ void RecipeFields::show_values() {
   context_->setValue(int(draft.calibration_context));
   held_out_->setValue(int(draft.held_out_windows));
   if (!damping_->hasFocus()) damping_->setText(plain_number(shown.damping));
+  damping_toward_->setCurrentIndex(damping_toward_->findData(int(shown.damping_toward)));
   if (!gptq_damping_->hasFocus()) gptq_damping_->setText(plain_number(shown.gptq_damping));
 
   // Which of the fields the selection has for itself.

@@ -190,7 +190,9 @@ double output_error(const MatrixD& weight, const MatrixD& a, const MatrixD& quan
 }
 
 double regularized(double loss, const MatrixD& a, const MatrixD& quantized, const SiteStatistics& site) {
-  return loss + site.epsilon_x * linalg::squared_norm(a) + site.epsilon_y * linalg::squared_norm(quantized);
+  double sum = loss + site.epsilon_x * linalg::squared_norm(a) + site.epsilon_y * linalg::squared_norm(quantized);
+  if (site.epsilon_tokens > 0) sum += site.epsilon_tokens * linalg::squared_norm(linalg::subtract(a, quantized));
+  return sum;
 }
 
 }  // namespace lrc

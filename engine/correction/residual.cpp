@@ -65,7 +65,7 @@ LayerSolution solve_qera(const SolveRequest& request, std::stop_token stop) {
 LayerSolution solve_qera_diagonal(const SolveRequest& request, std::stop_token stop) {
   return solve_residual(request, stop, [&](const MatrixD& error) {
     const bool quantized = request.scheme.pair_input == PairInput::quantized;
-    const double damping = quantized ? request.site.epsilon_y : request.site.epsilon_x;  // the diagonal is taken undamped
+    const double damping = quantized ? request.site.added_to_y() : request.site.added_to_x();  // the diagonal is taken undamped
     const MatrixD& moments = moments_of_input(request);
     std::vector<double> scale(error.columns());
     for (std::size_t i = 0; i < scale.size(); ++i) scale[i] = std::sqrt(std::max(moments(i, i) - damping, 1e-12));

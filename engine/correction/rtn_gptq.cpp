@@ -31,7 +31,7 @@ QuantizedWeight plain_gptq(const SolveRequest& request) {
   options.act_order = request.scheme.act_order;
   options.round_to_half = request.scheme.store_rounded;
   MatrixD s_x = request.site.s_x;  // as it was before damping: GPTQ adds its own
-  linalg::add_to_diagonal(s_x, -request.site.epsilon_x);
+  linalg::add_to_diagonal(s_x, -request.site.added_to_x());
   return quantize_gptq(gptq_target(request), s_x, request.scheme.weight, options).weight;
 }
 

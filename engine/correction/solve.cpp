@@ -147,7 +147,7 @@ LowRankPair stored_pair(const SolveRequest& request, LayerSolution& solution) {
 
 // ‖A X‖² from the damped S_x at hand.
 double undamped_norm(const MatrixD& a, const SiteStatistics& site) {
-  return std::max(0.0, linalg::quadratic_trace(a, site.s_x) - site.epsilon_x * linalg::squared_norm(a));
+  return std::max(0.0, linalg::quadratic_trace(a, site.s_x) - site.added_to_x() * linalg::squared_norm(a));
 }
 
 // The two matrices of ‖A X − B Y‖² for what a layer computes.

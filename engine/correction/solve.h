@@ -16,15 +16,28 @@
 
 namespace lrc {
 
+/// What damping stands for, that is, what a solved layer does to inputs that calibration hardly showed.
+///   zero      S_x and S_y get a ridge (methods.md 1.4): W̃ and U Vᵀ shrink towards 0 there
+///   original  tokens with Y = X along every axis are added, so S_xy gets the same ridge: Ŵ + U Vᵀ goes towards W there
+enum class DampingToward { zero, original };
+struct Damping {
+  Damping(double share_of_diagonal, DampingToward damping_toward = DampingToward::zero)
+      : share(share_of_diagonal), toward(damping_toward) {}
+  double share;  ///< of the mean diagonal
+  DampingToward toward;
+  auto operator<=>(const Damping&) const = default;
+};
+
 /// All that is decided about one layer. A recipe resolves to one of these per layer in one function (run/recipe.h).
 struct LayerScheme {
   std::string method = "lrc";  ///< a name of methods()
   WeightScheme weight;
   ActivationScheme activation;
   std::size_t rank = 0;
-  int iterations = 1;          ///< T of LRC(T)
-  bool deflate = false;        ///< deflated Update-Quant (methods.md 1.3)
-  double damping = 0.01;       ///< of the second moments, times their mean diagonal
+  int iterations = 1;     ///< T of LRC(T)
+  bool deflate = false;   ///< deflated Update-Quant (methods.md 1.3)
+  double damping = 0.01;  ///< of the second moments, times their mean diagonal
+  DampingToward damping_toward = DampingToward::zero;
   double gptq_damping = 0.01;  ///< GPTQ's own
   bool act_order = false;      ///< GPTQ by descending diagonal, static groups
   bool polish = false;         ///< grid frozen after the first round, coordinate descent on it: rounds never get worse
@@ -37,31 +50,36 @@ struct LayerScheme {
   bool operator==(const LayerScheme&) const = default;
 };
 
+inline Damping damping_of(const LayerScheme& scheme) { return {scheme.damping, scheme.damping_toward}; }
+
 /// What is known about the input of the layer; prepared once per site and shared by the layers that read it.
 /// Factorizations of the damped moments (methods.md 1.4): S_y = L Lᵀ, and S_{x|y} = S_x − S_xy S_y⁻¹ S_yx from the noise form.
 struct SiteStatistics {
   SecondMoments moments;
   double damping = 0.01;
-  double epsilon_x = 0, epsilon_y = 0;  ///< what was added to the diagonals
-  MatrixD s_x, s_y, s_xy;               ///< s_x and s_y damped, s_xy not
-  MatrixD cholesky_y;                   ///< L (lower) of the damped S_y
-  MatrixD cholesky_x;                   ///< L (lower) of the damped S_x
-  MatrixD s_x_given_y;                  ///< S_{x|y} of the damped moments, symmetric
-  MatrixD cholesky_x_given_y;           ///< its L (lower); empty where it is not positive definite (no damping)
-  bool unquantized = false;             ///< Y = X (activations off)
+  double epsilon_x = 0, epsilon_y = 0;                              ///< ridges on S_x and on S_y alone
+  double epsilon_tokens = 0;                                        ///< on S_x, S_y and S_xy: tokens with Y = X (DampingToward::original)
+  MatrixD s_x, s_y, s_xy;                                           ///< damped
+  MatrixD cholesky_y;                                               ///< L (lower) of the damped S_y
+  MatrixD cholesky_x;                                               ///< L (lower) of the damped S_x
+  MatrixD s_x_given_y;                                              ///< S_{x|y} of the damped moments, symmetric
+  MatrixD cholesky_x_given_y;                                       ///< its L (lower); empty where it is not positive definite (no damping)
+  bool unquantized = false;                                         ///< Y = X (activations off)
+  double added_to_x() const { return epsilon_x + epsilon_tokens; }  ///< to the diagonal of S_x
+  double added_to_y() const { return epsilon_y + epsilon_tokens; }
   // Of the propagated stream only, D = X_float − X (methods.md 1.11); empty otherwise.
   MatrixD drift_given_y;       ///< S_dx − S_dy S_y⁻¹ S_yx
   MatrixD drift_norm_given_y;  ///< S_d − S_dy S_y⁻¹ S_yd
 };
 /// Throws Error(numerical) naming `site` after the retries of methods.md pitfall 16.
-SiteStatistics prepare_site(SecondMoments moments, double damping, const ActivationScheme& activation, const std::string& site);
+SiteStatistics prepare_site(SecondMoments moments, Damping damping, const ActivationScheme& activation, const std::string& site);
 
 /// Losses: absolute sums of squares over the calibration tokens. Relative ones are divided by norm_wx = ‖W X‖².
 struct LayerLosses {
   double norm_wx = 0;
-  double loss = 0;                      ///< ‖W X − Ŵ Y − U Vᵀ X‖²
-  double loss_uncorrected = 0;          ///< same scheme without a branch: GPTQ as published (or RTN), ‖W X − Ŵ Y‖²
-  double loss_regularized = 0;          ///< loss + ε_x ‖W − U Vᵀ‖² + ε_y ‖Ŵ‖²
+  double loss = 0;              ///< ‖W X − Ŵ Y − U Vᵀ X‖²
+  double loss_uncorrected = 0;  ///< same scheme without a branch: GPTQ as published (or RTN), ‖W X − Ŵ Y‖²
+  double loss_regularized = 0;  ///< loss + ε_x ‖W − U Vᵀ‖² + ε_y ‖Ŵ‖² + ε ‖W − U Vᵀ − Ŵ‖², as the moments are damped
   double lower_bound = 0;               ///< of loss_regularized at this rank
   double weights_only = 0;              ///< ‖(W − Ŵ₀) X‖², Ŵ₀ the uncorrected codes
   double activations_only = 0;          ///< ‖W (X − Y)‖²

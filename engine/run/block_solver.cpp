@@ -16,7 +16,7 @@ namespace {
 /// The factorized moments of one site, made by whoever needs them first and dropped by whoever needed them last.
 struct SharedSite {
   std::size_t index = 0;  // Site::index()
-  double damping = 0;
+  Damping damping = 0.0;
   std::atomic<int> users{0};
   std::once_flag once;
   std::exception_ptr failure;  // of the one attempt: the moments are used up by it
@@ -72,11 +72,11 @@ void solve_block(const BlockWeights& weights, BlockMoments moments, std::vector<
   std::stable_sort(tasks.begin(), tasks.end(),
                    [](const LayerTask& a, const LayerTask& b) { return solving_work(*a.layer) > solving_work(*b.layer); });
   // Layers of one site may be damped differently, then they share nothing but the moments.
-  std::map<std::pair<std::size_t, double>, SharedSite> sites;
+  std::map<std::pair<std::size_t, Damping>, SharedSite> sites;
   for (const auto& task : tasks) {
-    auto& site = sites[{task.layer->site().index(), task.scheme.damping}];
+    auto& site = sites[{task.layer->site().index(), damping_of(task.scheme)}];
     site.index = task.layer->site().index();
-    site.damping = task.scheme.damping;
+    site.damping = damping_of(task.scheme);
     ++site.users;
   }
   std::vector<int> shares(moments.by_site.size());
@@ -85,7 +85,7 @@ void solve_block(const BlockWeights& weights, BlockMoments moments, std::vector<
   const auto solve = [&](const LayerTask& task) {
     const auto start = std::chrono::steady_clock::now();
     const auto& layer = *task.layer;
-    auto& site = sites.at({layer.site().index(), task.scheme.damping});
+    auto& site = sites.at({layer.site().index(), damping_of(task.scheme)});
     auto& own = moments.by_site[site.index];
     std::call_once(site.once, [&] {
       const bool alone = shares[site.index] == 1;

@@ -56,7 +56,7 @@ std::vector<float> best_clips(FloatStream& stream, const std::vector<LayerTask>&
           for (const auto& task : layers) {
             const auto& layer = *task.layer;
             if (layer.site().index() != s) continue;
-            if (!site) site = prepare_site(std::move(moments.by_site[s]), task.scheme.damping, schemes[s], name(layer.site()));
+            if (!site) site = prepare_site(std::move(moments.by_site[s]), damping_of(task.scheme), schemes[s], name(layer.site()));
             sums[s] += objective(convert<double>(stream.block().linear(layer.role, layer.expert).weight), *site, task.scheme);
           }
         }

@@ -81,6 +81,7 @@ std::string flags_from(const Recipe& recipe, const Recipe& base) {
   flag(recipe.drift != base.drift, "drift", number(recipe.drift));
   // --method sets its own damping; saying it again does no harm.
   flag(recipe.damping != base.damping || recipe.method != base.method, "damping", number(recipe.damping));
+  flag(recipe.damping_toward != base.damping_toward, "damping-toward", std::string(fields::name(recipe.damping_toward)));
   flag(recipe.gptq_damping != base.gptq_damping, "gptq-damping", number(recipe.gptq_damping));
   flag(recipe.cache.bits != base.cache.bits, "kv-bits", std::to_string(recipe.cache.bits));
   flag(recipe.cache.group_size != base.cache.group_size, "kv-group-size", std::to_string(recipe.cache.group_size));

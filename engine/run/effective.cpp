@@ -50,6 +50,7 @@ LayerScheme effective_scheme(const Recipe& recipe, const LayerInfo& layer) {
   scheme.iterations = recipe.iterations;
   scheme.deflate = recipe.deflate;
   scheme.damping = recipe.damping;
+  scheme.damping_toward = recipe.damping_toward;
   scheme.gptq_damping = recipe.gptq_damping;
   scheme.act_order = recipe.act_order;
   scheme.polish = recipe.polish;
@@ -70,6 +71,7 @@ LayerScheme effective_scheme(const Recipe& recipe, const LayerInfo& layer) {
     if (rule.iterations) scheme.iterations = *rule.iterations;
     if (rule.deflate) scheme.deflate = *rule.deflate;
     if (rule.damping) scheme.damping = *rule.damping;
+    if (rule.damping_toward) scheme.damping_toward = *rule.damping_toward;
     if (rule.gptq_damping) scheme.gptq_damping = *rule.gptq_damping;
     if (rule.weight_format) scheme.weight.format = *rule.weight_format;
     if (rule.weight_asymmetric) scheme.weight.symmetric = !*rule.weight_asymmetric;

@@ -126,6 +126,8 @@ bool set_by_name(Recipe& recipe, const Place& place, const Json& value) {
     recipe.deflate = fields::yes_or_no(place, value);
   } else if (field == "damping") {
     recipe.damping = fields::number(place, value, 0.0, 10.0);
+  } else if (field == "damping_toward") {
+    recipe.damping_toward = fields::damping_toward(place, value);
   } else if (field == "gptq_damping") {
     recipe.gptq_damping = fields::number(place, value, 0.0, 10.0);
   } else if (field == "rotate") {
@@ -243,6 +245,7 @@ Json to_json(const Recipe& recipe) {
   json["iterations"] = recipe.iterations;
   json["deflate"] = recipe.deflate;
   json["damping"] = recipe.damping;
+  json["damping_toward"] = fields::name(recipe.damping_toward);
   json["gptq_damping"] = recipe.gptq_damping;
   json["act_order"] = recipe.act_order;
   json["polish"] = recipe.polish;

@@ -31,6 +31,7 @@ struct Override {
   std::optional<RankChoice> rank;
   std::optional<bool> deflate;
   std::optional<double> damping, gptq_damping;
+  std::optional<DampingToward> damping_toward;
   std::optional<NumberFormat> weight_format, activation_format;
   std::optional<bool> weight_asymmetric, activation_asymmetric, act_order, polish;
   std::optional<WeightClip> weight_clip;
@@ -62,6 +63,7 @@ struct Recipe {
   int iterations = 1;
   bool deflate = false;
   double damping = 0.01, gptq_damping = 0.01;
+  DampingToward damping_toward = DampingToward::zero;
   bool search_clip = false;  ///< the activation clip of each site is chosen by the layers' loss; activation.clip is what it starts from
   bool act_order = false, polish = false;
   std::string base = "rtn";

@@ -102,6 +102,12 @@ PairInput pair_input(const Place& place, const Json& value) {
   return text == "quantized" ? PairInput::quantized : PairInput::unquantized;
 }
 
+DampingToward damping_toward(const Place& place, const Json& value) {
+  const auto text = words(place, value);
+  if (text != "zero" && text != "original") refuse(place, value, "zero or original");
+  return text == "original" ? DampingToward::original : DampingToward::zero;
+}
+
 std::string base(const Place& place, const Json& value) {
   auto text = words(place, value);
   if (text != "rtn" && text != "gptq") refuse(place, value, "rtn or gptq");
@@ -111,9 +117,10 @@ std::string base(const Place& place, const Json& value) {
 const char* const rule_fields =
     "method, weight_bits, weight_format, weight_asymmetric, weight_clip, group_size, activation_bits, activation_format, "
     "activation_asymmetric, activation_group_size, clip, rank, iterations, deflate, polish, act_order, base, factors, pair_input, drift, "
-    "damping, gptq_damping and skip";
+    "damping, damping_toward, gptq_damping and skip";
 
 std::string_view name(WeightClip clip) { return clip == WeightClip::search ? "search" : "none"; }
+std::string_view name(DampingToward toward) { return toward == DampingToward::original ? "original" : "zero"; }
 std::string_view name(PairInput input) { return input == PairInput::quantized ? "quantized" : "unquantized"; }
 
 Json value_of(const std::string& text) {
@@ -157,6 +164,8 @@ bool set(Override& rule, const Place& place, const Json& value) {
     rule.deflate = yes_or_no(place, value);
   else if (field == "damping")
     rule.damping = number(place, value, 0.0, 10.0);
+  else if (field == "damping_toward")
+    rule.damping_toward = damping_toward(place, value);
   else if (field == "gptq_damping")
     rule.gptq_damping = number(place, value, 0.0, 10.0);
   else if (field == "weight_format")
@@ -202,6 +211,7 @@ Json to_json(const Override& rule) {
   if (rule.iterations) json["iterations"] = *rule.iterations;
   if (rule.deflate) json["deflate"] = *rule.deflate;
   if (rule.damping) json["damping"] = *rule.damping;
+  if (rule.damping_toward) json["damping_toward"] = name(*rule.damping_toward);
   if (rule.gptq_damping) json["gptq_damping"] = *rule.gptq_damping;
   if (rule.weight_format) json["weight_format"] = lrc::name(*rule.weight_format);
   if (rule.weight_asymmetric) json["weight_asymmetric"] = *rule.weight_asymmetric;

@@ -25,6 +25,8 @@ std::string grouped(std::size_t count) {
 }
 
 std::string rank_text(const RankChoice& rank) { return rank.percent ? plain(rank.value) + " %" : "rank " + plain(rank.value); }
+std::string toward_text(DampingToward toward) { return toward == DampingToward::original ? "damped toward W" : "damped toward 0"; }
+
 std::string group_text(std::size_t size) { return size == 0 ? "per row" : "g" + std::to_string(size); }
 
 std::vector<std::string> split(const std::string& pattern) {
@@ -81,6 +83,7 @@ std::string settings(const Override& own) {
   if (own.iterations) words.push_back("T = " + std::to_string(*own.iterations));
   if (own.deflate) words.push_back(*own.deflate ? "deflated" : "not deflated");
   if (own.damping) words.push_back("damping " + plain(*own.damping));
+  if (own.damping_toward) words.push_back(toward_text(*own.damping_toward));
   if (own.gptq_damping) words.push_back("GPTQ damping " + plain(*own.gptq_damping));
   if (own.skip) words.push_back(*own.skip ? "in float" : "quantized");
   std::string text;
@@ -135,6 +138,7 @@ std::vector<std::string> differences(const Recipe& base, const Recipe& recipe, c
   say(recipe.calibration_context != base.calibration_context, "context " + grouped(recipe.calibration_context));
   say(recipe.held_out_windows != base.held_out_windows, std::to_string(recipe.held_out_windows) + " held out");
   say(recipe.damping != base.damping, "damping " + plain(recipe.damping));
+  say(recipe.damping_toward != base.damping_toward, toward_text(recipe.damping_toward));
   say(recipe.gptq_damping != base.gptq_damping, "GPTQ damping " + plain(recipe.gptq_damping));
   say(recipe.search_clip != base.search_clip, recipe.search_clip ? "activation clip search" : "no activation clip search");
   say(recipe.act_order != base.act_order, recipe.act_order ? "act order" : "no act order");

@@ -18,6 +18,7 @@ Json to_json(const LayerScheme& scheme) {
   json["iterations"] = scheme.iterations;
   json["deflate"] = scheme.deflate;
   json["damping"] = scheme.damping;
+  json["damping_toward"] = fields::name(scheme.damping_toward);
   json["gptq_damping"] = scheme.gptq_damping;
   json["factor_bits"] = scheme.factors.bits;
   json["weight_format"] = name(scheme.weight.format);
@@ -81,6 +82,11 @@ LayerScheme scheme_from_json(const JsonReader& in) {
     const auto input = in.text("pair_input");
     if (input != "quantized" && input != "unquantized") in.fail("pair_input", "quantized or unquantized");
     scheme.pair_input = input == "quantized" ? PairInput::quantized : PairInput::unquantized;
+  }
+  if (in.has("damping_toward")) {
+    const auto toward = in.text("damping_toward");
+    if (toward != "zero" && toward != "original") in.fail("damping_toward", "zero or original");
+    scheme.damping_toward = toward == "original" ? DampingToward::original : DampingToward::zero;
   }
   if (in.has("drift")) scheme.drift = in.finite("drift");
   return scheme;

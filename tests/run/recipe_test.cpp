@@ -31,6 +31,7 @@ Recipe unusual_recipe() {
   r.iterations = 5;
   r.deflate = true;
   r.damping = 0.0123456789;
+  r.damping_toward = DampingToward::original;
   r.gptq_damping = 1e-3;
   r.rotation = {true, false, true, 18446744073709551615ull, true};
   r.calibration = "some text.txt";
@@ -49,6 +50,7 @@ Recipe unusual_recipe() {
   rule.rank = RankChoice{true, 15};
   rule.deflate = false;
   rule.damping = 0.02;
+  rule.damping_toward = DampingToward::zero;
   rule.gptq_damping = 0.03;
   rule.weight_format = NumberFormat::mxint;
   rule.activation_format = NumberFormat::nvfp4;
@@ -126,6 +128,7 @@ TEST(Recipe, BadValuesNameTheField) {
            {"deflate", "1"},
            {"damping", "-0.1"},
            {"damping", "\"x\""},
+           {"damping_toward", "\"identity\""},
            {"method", "\"awq\""},
            {"method", "7"},
            {"rotate", "\"spin\""},
