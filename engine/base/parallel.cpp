@@ -1,9 +1,11 @@
 // A pool of workers that spin briefly and then sleep: a decoding step makes several hundred short calls, and a sleep
 // between each would cost more than the work. Work is taken in fixed chunks by an atomic counter, so that a core that is
-// busy elsewhere does not hold the others up.
+// busy elsewhere does not hold the others up. Every region that still has chunks is open to whoever is idle, also one inside of
+// another: seven layers on sixteen processors use all of them.
 #include "base/parallel.h"
 
 #include <sched.h>
+#include <time.h>
 
 #include <algorithm>
 #include <atomic>
@@ -17,7 +19,8 @@
 namespace lrc {
 namespace {
 
-thread_local bool inside_parallel = false;
+// Whether this thread is among those that are counted as busy.
+thread_local bool counted = false;
 
 int default_threads() {
   cpu_set_t set;
@@ -30,12 +33,12 @@ struct Task {
   const std::function<void(std::size_t, std::size_t)>* body = nullptr;
   std::size_t count = 0, grain = 1;
   std::atomic<std::size_t> next{0};
-  std::atomic<int> running{0};
+  std::atomic<int> helpers{0};
   std::mutex error_mutex;
   std::exception_ptr error;
 
+  bool has_chunks() const { return next.load(std::memory_order_relaxed) < count; }
   void work() {
-    inside_parallel = true;
     for (;;) {
       const std::size_t begin = next.fetch_add(grain, std::memory_order_relaxed);
       if (begin >= count) break;
@@ -47,7 +50,6 @@ struct Task {
         next.store(count, std::memory_order_relaxed);
       }
     }
-    inside_parallel = false;
   }
 };
 
@@ -67,37 +69,60 @@ class Pool {
   void set_threads(int threads) { threads_ = threads < 1 ? default_threads() : threads; }
 
   void run(Task& task) {
-    // One parallel region at a time owns the workers; a second lane computes alone rather than wait for the first.
-    std::unique_lock owner(owner_, std::try_to_lock);
     const std::size_t chunks = (task.count + task.grain - 1) / task.grain;
-    const int helpers = int(std::min<std::size_t>(std::size_t(threads_), chunks)) - 1;
-    if (!owner.owns_lock() || helpers < 1) {
+    if (chunks < 2 || threads_ < 2) {
       task.work();
       return;
     }
+    const bool outermost = !counted;
     {
       const std::lock_guard lock(mutex_);
-      while (int(workers_.size()) < helpers) {
-        const int index = int(workers_.size());
-        workers_.emplace_back([this, index] { loop(index); });
+      while (int(workers_.size()) < threads_ - 1) workers_.emplace_back([this] { loop(); });
+      if (outermost) {
+        counted = true;
+        ++busy_;
       }
-      task_ = &task;
-      wanted_ = helpers;
+      open_.push_back(&task);
       generation_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
     task.work();
-    // Only workers that have joined are waited for: on a busy machine one may wake long after the work is done.
+    bool others = false;
     {
       const std::lock_guard lock(mutex_);
-      task_ = nullptr;
+      std::erase(open_, &task);
+      if (outermost) {
+        counted = false;
+        --busy_;
+        others = !open_.empty();
+        if (others) generation_.fetch_add(1, std::memory_order_release);
+      }
     }
-    for (int spins = 0; task.running.load(std::memory_order_acquire) != 0; ++spins)
-      if (spins > 2000) std::this_thread::yield();
+    if (others) wake_.notify_all();
+    // Only workers that have joined are waited for: on a busy machine one may wake long after the work is done.
+    for (int spins = 0; task.helpers.load(std::memory_order_acquire) != 0; ++spins) {
+      if (spins > 4000) {
+        const timespec moment{0, 50000};
+        ::nanosleep(&moment, nullptr);
+      } else if (spins > 2000) {
+        std::this_thread::yield();
+      }
+    }
   }
 
  private:
-  void loop(int index) {
+  /// The newest region with chunks left: an inner one holds an outer one up. Nobody joins when all processors have work.
+  Task* join() {
+    if (busy_ >= threads_) return nullptr;
+    const auto found = std::find_if(open_.rbegin(), open_.rend(), [](const Task* task) { return task->has_chunks(); });
+    if (found == open_.rend()) return nullptr;
+    (*found)->helpers.fetch_add(1, std::memory_order_relaxed);
+    ++busy_;
+    return *found;
+  }
+
+  void loop() {
+    counted = true;  // by join()
     unsigned seen = 0;
     for (;;) {
       for (int spins = 0; generation_.load(std::memory_order_acquire) == seen && spins < 4000; ++spins) {
@@ -111,24 +136,25 @@ class Pool {
         wake_.wait(lock, [&] { return quit_ || generation_.load() != seen; });
         if (quit_) return;
         seen = generation_.load();
-        if (task_ != nullptr && index < wanted_) {
-          task = task_;
-          task->running.fetch_add(1, std::memory_order_relaxed);
-        }
+        task = join();
       }
-      if (task) {
+      while (task) {
         task->work();
-        task->running.fetch_sub(1, std::memory_order_release);
+        // The last look at the task: its region may end now.
+        task->helpers.fetch_sub(1, std::memory_order_release);
+        const std::lock_guard lock(mutex_);
+        --busy_;
+        task = join();
       }
     }
   }
 
-  std::mutex owner_, mutex_;
+  std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<std::thread> workers_;
+  std::vector<Task*> open_;
+  int busy_ = 0;  // threads that work: callers outside of any region, and workers
   std::atomic<unsigned> generation_{0};
-  Task* task_ = nullptr;
-  int wanted_ = 0;
   std::atomic<int> threads_{default_threads()};
   bool quit_ = false;
 };
@@ -145,15 +171,10 @@ void set_thread_count(int threads) { pool().set_threads(threads); }
 
 void parallel_for(std::size_t count, std::size_t grain, const std::function<void(std::size_t, std::size_t)>& body) {
   if (count == 0) return;
-  grain = std::max<std::size_t>(1, grain);
-  if (inside_parallel) {
-    for (std::size_t begin = 0; begin < count; begin += grain) body(begin, std::min(count, begin + grain));
-    return;
-  }
   Task task;
   task.body = &body;
   task.count = count;
-  task.grain = grain;
+  task.grain = std::max<std::size_t>(1, grain);
   pool().run(task);
   if (task.error) std::rethrow_exception(task.error);
 }

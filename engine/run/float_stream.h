@@ -30,6 +30,8 @@ class FloatStream {
   std::vector<BlockMoments> advance(std::span<const SiteSchemes> activations, std::stop_token stop);
   /// Weights of the block that was loaded last, rotated.
   const BlockWeights& block() const { return weights_.blocks.front(); }
+  /// Hands them over when the stream has left the block: they outlive the next load().
+  BlockWeights take_block() { return std::move(weights_.blocks.front()); }
   /// A model of that block alone.
   const ModelWeights& weights() const { return weights_; }
   Transformer& transformer() { return *transformer_; }

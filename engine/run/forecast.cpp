@@ -19,9 +19,11 @@ namespace {
 // Candidates of a searched clip (run/clip_search.cpp).
 constexpr double kClips = 5;
 
-/// Floating-point operations of a run, by kind (see MachineSpeed).
+/// Seconds of one thread, by how the work spreads over several.
 struct Work {
-  double dense = 0, eigen = 0, gptq = 0, forward = 0, moments = 0, reading = 0;
+  double products = 0;  ///< solves: cut into blocks of rows
+  double serial = 0;    ///< eigenproblems and factorizations: one thread each
+  double forward = 0, moments = 0, reading = 0;
 };
 
 struct Tokens {
@@ -38,33 +40,36 @@ Tokens tokens_of(const Recipe& recipe, const Model& model) {
 double expert_share(const ModelConfig& config) { return double(config.experts_per_token) / double(config.experts); }
 double share_of_tokens(const ModelConfig& config, const LayerInfo& layer) { return layer.expert == no_expert ? 1.0 : expert_share(config); }
 
-void add_layer(Work& work, const LayerScheme& scheme, double out, double in) {
+void add_layer(Work& work, const MachineSpeed& speed, const LayerScheme& scheme, double out, double in) {
   const double small = std::min(out, in), large = std::max(out, in), full = out * in * in;
   const auto& method = find_method(scheme.method);
   const bool is_lrc = method.uses_rank && !method.corrects_base;
   const double rounds = is_lrc && scheme.rank > 0 ? scheme.iterations : 1;
+  const double rank = double(scheme.rank), eigenproblem = 9 * small * small * small;
   // Losses of the solution, of the uncorrected one and on held-out tokens; the curves' Gram matrices and values.
-  work.dense += 18 * full + 2 * small * small * large;
-  work.eigen += 2 * 3 * small * small * small;
+  double dense = 18 * full + 2 * small * small * large, gptqs = 0, eigen = 2 * eigenproblem / 3;
   if (method.corrects_base && scheme.rank > 0) {
-    work.eigen += 9 * small * small * small;
-    work.dense += full + small * small * large;
+    eigen += eigenproblem;
+    dense += full + small * small * large;
   }
   if (method.moves_weights) {
     // In float32, twice as fast: W(I), Ŵ S_y and the way back through the singular vectors, at every step.
-    work.dense += 0.5 * (scheme.steps + 1) * (2 * full + 4 * out * in * small);
-    work.eigen += 12 * small * small * large;
+    dense += 0.5 * (scheme.steps + 1) * (2 * full + 4 * out * in * small);
+    eigen += 12 * small * small * large;
   }
-  if (scheme.method == "gptq" || is_lrc || (method.corrects_base && scheme.base == "gptq")) work.gptq += full;
+  if (scheme.method == "gptq" || is_lrc || (method.corrects_base && scheme.base == "gptq")) gptqs += 1;
   if (is_lrc) {
-    work.gptq += rounds * full;
-    work.dense += rounds * 8 * full;
+    gptqs += rounds;
+    dense += rounds * 8 * full;
   }
   if (is_lrc && scheme.rank > 0) {
-    work.eigen += (1 + rounds) * 9 * small * small * small;
-    work.dense += (1 + rounds) * (full + small * small * large + 2 * double(scheme.rank) * (out * in + in * in));
-    if (scheme.deflate) work.dense += rounds * 2 * in * in * in;
+    eigen += (1 + rounds) * eigenproblem;
+    dense += (1 + rounds) * (full + small * small * large + 2 * rank * (out * in + in * in));
+    if (scheme.deflate) dense += rounds * 2 * in * in * in;
   }
+  work.products += speed.dense.seconds(dense, small) + speed.gptq.seconds(gptqs * full, in);
+  // GPTQ's factor: a Cholesky factor and its inverse.
+  work.serial += speed.eigen.seconds(eigen, small) + speed.dense.seconds(gptqs * in * in * in, in);
 }
 
 /// The forward pass of one block up to the input of each kind of site, and all of it.
@@ -95,39 +100,40 @@ struct Works {
   Work walk, door;
 };
 
-Works work_of(const Recipe& recipe, const Model& model, const Tokens& tokens, const MemoryPlan& plan) {
+Works work_of(const Recipe& recipe, const Model& model, const Tokens& tokens, const MemoryPlan& plan, const MachineSpeed& speed) {
   const auto& config = model.config();
   const bool drift = recipe.stream != Stream::fp, passes = !drift && !plan.together();
   Works works;
   std::map<std::pair<std::size_t, std::size_t>, double> sites;  // block and number, with their width
-  const auto full = [](const LayerInfo& layer) {
-    return double(layer.out_features) * double(layer.in_features) * double(layer.in_features);
-  };
   for (const auto& layer : model.layers()) {
     const double out = double(layer.out_features), in = double(layer.in_features), small = std::min(out, in);
-    works.walk.reading += 4 * out * in;  // widening, packing and rotating both sides, beside what one rotation costs
+    // Widening, packing and rotating both sides, beside what one rotation costs.
+    works.walk.reading += speed.reading.seconds(4 * out * in, small);
     const auto scheme = effective_scheme(recipe, layer);
     if (scheme.skipped) continue;
     sites[{layer.block, layer.site().index()}] = in;
-    add_layer(works.walk, scheme, out, in);
-    if (recipe.smoothing == Smoothing::awq) works.door.dense += 20 * full(layer);  // each of its exponents: a loss
+    add_layer(works.walk, speed, scheme, out, in);
+    if (recipe.smoothing == Smoothing::awq)
+      works.door.products += speed.dense.seconds(20 * out * in * in, small);  // each of its exponents: a loss
     if (!recipe.search_clip) continue;
-    works.door.dense += kClips * (full(layer) + small * small * std::max(out, in));
-    works.door.eigen += kClips * 3 * small * small * small;
+    works.door.products += kClips * speed.dense.seconds(out * in * in + small * small * std::max(out, in), small);
+    works.door.serial += kClips * speed.eigen.seconds(3 * small * small * small, small);
   }
   const double products = recipe.activation.off() ? 1 : 4;  // symmetric ones counted as half
   for (const auto& [site, n] : sites) {
     const double share = site_at(site.first, site.second).expert == no_expert ? 1.0 : expert_share(config);
-    (drift || passes ? works.door : works.walk).moments += tokens.all * share * n * n * (products + (drift ? products + 1 : 0));
-    works.walk.dense += (drift ? 8 : 3) * n * n * n;
-    if (recipe.search_clip) {
-      works.door.moments += kClips * tokens.calibration * share * n * n * products;
-      works.door.dense += kClips * 3 * n * n * n;
-    }
+    const double each = share * n * n, factors = speed.dense.seconds(n * n * n, n);
+    (drift || passes ? works.door : works.walk).moments +=
+        speed.moments.seconds(tokens.all * each * (products + (drift ? products + 1 : 0)), n);
+    works.walk.products += (drift ? 7 : 2) * factors;
+    works.walk.serial += factors;
+    if (!recipe.search_clip) continue;
+    works.door.moments += speed.moments.seconds(kClips * tokens.calibration * each * products, n);
+    works.door.products += kClips * 2 * factors;
+    works.door.serial += kClips * factors;
   }
   const BlockForward forward = forward_of(model, tokens.all, tokens.context);
   const double blocks = double(config.blocks), calibration = tokens.calibration / tokens.all;
-  works.walk.forward += blocks * forward.whole;
   double through_passes = 0;
   for (const auto& pass : plan.passes) {
     double furthest = 0;
@@ -138,18 +144,21 @@ Works work_of(const Recipe& recipe, const Model& model, const Tokens& tokens, co
     }
     through_passes += furthest;
   }
+  double at_doors = 0;
   // Channel scales are chosen by the float inputs, before these are measured as they are then quantized.
-  if (recipe.smoothing == Smoothing::smoothquant) works.door.forward += blocks * calibration * forward.whole;
+  if (recipe.smoothing == Smoothing::smoothquant) at_doors += calibration * forward.whole;
   if (recipe.smoothing == Smoothing::awq || recipe.smoothing == Smoothing::closed_form) {
-    works.door.forward += blocks * calibration * (passes ? through_passes : forward.whole);
-    for (const auto& [site, n] : sites) works.door.moments += tokens.calibration * n * n;
+    at_doors += calibration * (passes ? through_passes : forward.whole);
+    for (const auto& [site, n] : sites) works.door.moments += speed.moments.seconds(tokens.calibration * n * n, n);
   }
-  if (recipe.search_clip) works.door.forward += blocks * kClips * calibration * through_passes;
-  if (passes) works.door.forward += blocks * through_passes;
+  if (recipe.search_clip) at_doors += kClips * calibration * through_passes;
+  if (passes) at_doors += through_passes;
   if (drift) {
-    for (const double until : forward.until) works.door.forward += blocks * 2 * until;
-    if (recipe.stream == Stream::propagated) works.door.forward += blocks * forward.whole;
+    for (const double until : forward.until) at_doors += 2 * until;
+    if (recipe.stream == Stream::propagated) at_doors += forward.whole;
   }
+  works.walk.forward = speed.forward.seconds(blocks * forward.whole, double(config.hidden_size));
+  works.door.forward = speed.forward.seconds(blocks * at_doors, double(config.hidden_size));
   return works;
 }
 
@@ -192,21 +201,24 @@ Forecast forecast_within(const Recipe& recipe, const Model& model, std::uint64_t
   result.cache_bytes_per_token = 2 * row * config.blocks;
 
   const auto plan = plan_memory({&recipe, 1}, model, limit_bytes);
-  const auto work = work_of(recipe, model, tokens_of(recipe, model), plan);
   const auto speed = machine_speed();
+  const auto work = work_of(recipe, model, tokens_of(recipe, model), plan, speed);
   const double threads = double(thread_count());
-  // The seven layers of a block run side by side; the widest of them keeps some threads waiting.
+  // The seven layers of a block run side by side; the widest of them keeps some threads waiting. A layer that is solved alone has
+  // all threads for its products.
   const double at_layers = std::min({threads, 4.0, double(plan.layers_at_once)});
-  const auto walking = [&](const Work& w) { return (w.forward / speed.forward + w.moments / speed.moments) / threads; };
-  const auto solving = [&](const Work& w) { return (w.dense / speed.dense + w.eigen / speed.eigen + w.gptq / speed.gptq) / at_layers; };
-  const double rotate = work.walk.reading / speed.reading / std::min(threads, 4.0);
+  const double at_products = plan.layers_at_once == 1 ? threads : at_layers;
+  const auto walking = [&](const Work& w) { return (w.forward + w.moments) / threads; };
+  const auto solving = [&](const Work& w) { return w.products / at_products + w.serial / at_layers; };
+  const double rotate = work.walk.reading / std::min(threads, 4.0);
   const double calibrate = walking(work.walk);
   // As the manifest counts them: what is done at the door of a block is part of solving it.
   const double solve = solving(work.walk) + solving(work.door) + walking(work.door);
   result.by_stage = {{"rotate", rotate}, {"calibrate", calibrate}, {"solve", solve}};
   result.seconds = rotate + calibrate + solve;
   if (recipe.refine > 0) {
-    result.by_stage.emplace_back("refine", refinement_of(recipe, model, tokens_of(recipe, model)) / speed.forward / threads);
+    const double refinement = refinement_of(recipe, model, tokens_of(recipe, model));
+    result.by_stage.emplace_back("refine", speed.forward.seconds(refinement, double(config.hidden_size)) / threads);
     result.seconds += result.by_stage.back().second;
   }
   result.peak_memory_bytes = plan.peak_bytes;

@@ -2,16 +2,24 @@
 
 namespace lrc {
 
-/// How fast one thread of this machine does the kinds of work that a run is made of, in floating-point operations a second.
-struct MachineSpeed {
-  double dense = 0;    ///< float64 products
-  double eigen = 0;    ///< symmetric eigenproblem with vectors, counted as 9 n³
-  double gptq = 0;     ///< counted as out · in²
-  double forward = 0;  ///< float32 products of the forward pass
-  double moments = 0;  ///< float32 products of the second moments
-  double reading = 0;  ///< weights widened and rotated a second
+/// How long one thread takes for work of one kind: so much an operation, and something more on small matrices, where less of the
+/// time goes into products.
+struct Pace {
+  double per_operation = 0;  ///< seconds, on matrices without end
+  double per_width = 0;      ///< seconds times features
+  double seconds(double operations, double width) const { return operations * (per_operation + per_width / width); }
 };
-/// Measured in about half a second at first use, then kept in the cache folder for this processor.
+
+/// How fast one thread of this machine does the kinds of work that a run is made of.
+struct MachineSpeed {
+  Pace dense;    ///< float64 products, floating-point operations
+  Pace eigen;    ///< symmetric eigenproblem with vectors, counted as 9 n³
+  Pace gptq;     ///< with its clip search, counted as out · in²
+  Pace forward;  ///< float32 products of the forward pass, floating-point operations
+  Pace moments;  ///< float32 products of the second moments, symmetric ones counted as half
+  Pace reading;  ///< weights widened and rotated
+};
+/// Measured in about a second at first use, then kept in the cache folder for this processor.
 MachineSpeed machine_speed();
 
 }  // namespace lrc

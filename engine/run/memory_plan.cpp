@@ -71,6 +71,7 @@ class Needs {
     for (const auto& block : blocks_) most = std::max(most, block.layers.size());
     return most;
   }
+  bool walks_ahead() const { return !drift_ && config_.blocks > 1 && thread_count() > 1; }
   bool reads(std::size_t site) const {
     return std::ranges::any_of(blocks_, [&](const BlockNeed& block) {
       return std::ranges::any_of(block.layers, [&](const LayerNeed& layer) { return layer.site == site; });
@@ -84,6 +85,7 @@ class Needs {
     const double doubled = drift_ ? 2 * block_weights_ : 0;
     double solving = 0;
     for (const auto& pass : plan.passes) solving = std::max(solving, pass_bytes(pass, plan));
+    if (plan.ahead) solving += block_weights_ + ahead_bytes();
     const double start = 2.2 * 4 * double(config_.vocabulary) * double(config_.hidden_size) + (plan.spill ? 0 : hidden_);
     return kProgramBytes + std::max(start, walking + doubled + solving);
   }
@@ -113,6 +115,17 @@ class Needs {
       std::ranges::stable_sort(block.layers, [](const LayerNeed& a, const LayerNeed& b) { return a.work > b.work; });
       blocks_.push_back(std::move(block));
     }
+  }
+
+  /// Of the moments of the block that is walked while another is solved.
+  double ahead_bytes() const {
+    double most = 0;
+    for (const auto& block : blocks_) {
+      double moments = 0;
+      for (const double width : block.width) moments += 8 * 3 * width * width;
+      most = std::max(most, moments);
+    }
+    return sets_ * most * (held_out_ ? 2 : 1);
   }
 
   double scratch() const {
@@ -192,19 +205,24 @@ MemoryPlan plan_memory(std::span<const Recipe> recipes, const Model& model, std:
   for (std::size_t s = 0; s < needs.sites(); ++s) all.push_back(s);
   const int most = int(std::min<std::size_t>(std::size_t(std::max(1, thread_count())), needs.most_layers()));
   MemoryPlan plan;
+  const auto fits = [&] {
+    plan.peak_bytes = std::uint64_t(needs.peak(plan));
+    return double(plan.peak_bytes) <= limit;
+  };
+  // Not beside other runs: the seconds of each are set beside each other.
+  if (recipes.size() == 1 && needs.walks_ahead()) {
+    plan = {.passes = {all}, .layers_at_once = most, .ahead = true};
+    if (fits()) return plan;
+  }
   // From the quickest to the leanest: fewer layers side by side cost little where products run on all threads anyway, further passes
   // cost a forward pass each, a file costs its reading and writing.
   for (const bool spill : {false, true})
     for (const bool passes : {false, true})
       for (int lanes = most;; lanes = (lanes + 1) / 2) {
-        plan = MemoryPlan{{all}, passes, lanes, spill, 0, spill ? std::uint64_t(needs.hidden_bytes()) : 0};
-        if (passes) {
-          MemoryPlan empty = plan;
-          empty.passes.clear();
-          plan.passes = packed(needs, plan, limit - needs.peak(empty));
-        }
-        plan.peak_bytes = std::uint64_t(needs.peak(plan));
-        if (double(plan.peak_bytes) <= limit) return plan;
+        plan = {.passes = {}, .held_out_later = passes, .layers_at_once = lanes, .spill = spill};
+        if (spill) plan.spill_bytes = std::uint64_t(needs.hidden_bytes());
+        plan.passes = passes ? packed(needs, plan, limit - needs.peak(plan)) : std::vector<std::vector<std::size_t>>{all};
+        if (fits()) return plan;
         if (lanes == 1) break;
       }
   return plan;

@@ -13,6 +13,7 @@ struct MemoryPlan {
   std::vector<std::vector<std::size_t>> passes;
   bool held_out_later = false;    ///< held-out moments are gathered when the layers of a pass are solved
   int layers_at_once = 1;         ///< that are solved side by side
+  bool ahead = false;             ///< the stream walks the next block while a block's layers are solved (a run alone)
   bool spill = false;             ///< hidden states between blocks lie in a file
   std::uint64_t peak_bytes = 0;   ///< what the process is expected to need
   std::uint64_t spill_bytes = 0;  ///< the size of that file

@@ -203,7 +203,18 @@ void OneRun::keep_finished_layers() {
   layers = std::move(kept);
 }
 
+std::size_t OneRun::done() const {
+  const std::lock_guard lock(*mutex_);
+  return manifest_.layers.size();
+}
+
+bool OneRun::is_finished(const std::string& layer) const {
+  const std::lock_guard lock(*mutex_);
+  return finished_.contains(layer);
+}
+
 std::vector<LayerTask> OneRun::layers_of(std::size_t block) const {
+  const std::lock_guard lock(*mutex_);
   std::vector<LayerTask> tasks;
   for (std::size_t i = 0; i < model_->layers().size(); ++i) {
     const auto& layer = model_->layers()[i];
@@ -217,11 +228,13 @@ std::vector<LayerTask> OneRun::missing_of(std::size_t block) const {
   auto tasks = layers_of(block);
   if (manifest_.recipe.refine > 0 && std::ranges::any_of(tasks, [&](const LayerTask& task) { return !is_finished(task.layer->name); }))
     return tasks;
+  const std::lock_guard lock(*mutex_);
   std::erase_if(tasks, [&](const LayerTask& task) { return finished_.contains(task.layer->name); });
   return tasks;
 }
 
 void OneRun::set_clips(std::size_t block, const std::vector<float>& clips) {
+  const std::lock_guard lock(*mutex_);
   for (std::size_t i = 0; i < model_->layers().size(); ++i)
     if (model_->layers()[i].block == block && !manifest_.effective[i].second.skipped)
       manifest_.effective[i].second.activation.clip = clips[model_->layers()[i].site().index()];
@@ -258,6 +271,7 @@ LayerRecord OneRun::finish_layer(const LayerTask& task, LayerSolution solution, 
 }
 
 void OneRun::end(RunState state, const std::string& sentence) {
+  const std::lock_guard lock(*mutex_);
   manifest_.state = state;
   manifest_.failure = state == RunState::failed ? sentence : std::string();
   manifest_.peak_memory_bytes = std::max(manifest_.peak_memory_bytes, peak_memory_bytes());
@@ -277,6 +291,7 @@ void OneRun::add_refinement(const RefinementRecord& record) {
 }
 
 void OneRun::add_time(const char* stage, double seconds) {
+  const std::lock_guard lock(*mutex_);
   const auto found =
       std::find_if(manifest_.timings.begin(), manifest_.timings.end(), [&](const auto& timing) { return timing.first == stage; });
   if (found == manifest_.timings.end())

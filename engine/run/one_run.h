@@ -26,7 +26,7 @@ class OneRun {
 
   const Manifest& manifest() const { return manifest_; }
   const RunCorpus& corpus() const { return *corpus_; }
-  std::size_t done() const { return manifest_.layers.size(); }
+  std::size_t done() const;
   /// Blocks up to the last one with a missing layer; those behind it need not be walked.
   std::size_t blocks_to_walk() const;
   /// The layers of a block that are to be solved and are not finished; all of it when its layers are refined together.
@@ -34,7 +34,7 @@ class OneRun {
 
   /// All layers of a block that are solved in this run, finished or not.
   std::vector<LayerTask> layers_of(std::size_t block) const;
-  bool is_finished(const std::string& layer) const { return finished_.contains(layer); }
+  bool is_finished(const std::string& layer) const;
   const std::filesystem::path& path() const { return folder_->path(); }
   /// Facts that the run found out before solving a block: the clip of each of its sites, by Site::index().
   void set_clips(std::size_t block, const std::vector<float>& clips);
@@ -50,7 +50,7 @@ class OneRun {
 
   /// What was evaluated before belongs to the unfinished state.
   void forget_evaluation() { manifest_.evaluation.reset(); }
-  /// Writes the layer, then its record, in the place of an older one. Several threads may call it.
+  /// Writes the layer, then its record, in the place of an older one. Several threads may call it, and the functions above, at a time.
   LayerRecord finish_layer(const LayerTask& task, LayerSolution solution, double seconds);
   /// Facts of a refined block; those of an earlier attempt are replaced.
   void add_refinement(const RefinementRecord& record);
@@ -70,7 +70,7 @@ class OneRun {
   std::optional<RunFolder> folder_;
   Manifest manifest_;
   std::set<std::string> finished_;
-  std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();  // manifest_ and finished_ while a block is solved
+  std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();  // manifest_ and finished_ while blocks are solved
 };
 
 }  // namespace lrc

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <exception>
+#include <future>
 #include <map>
 #include <new>
 
@@ -51,7 +52,12 @@ class Batch {
   void plan();
   void solve(Group& group);
   void scale_block(FloatStream& stream, OneRun& run, std::size_t block, const MemoryPlan& plan);
-  void solve_block_of(OneRun& run, const FloatStream& stream, BlockMoments moments, std::vector<LayerTask> tasks, const MemoryPlan& plan);
+  struct Reader {
+    OneRun* run = nullptr;
+    std::size_t scheme = 0;  // which of the moments are its own
+    std::vector<LayerTask> tasks = {};
+  };
+  void solve_readers(const BlockWeights& weights, std::vector<BlockMoments> moments, std::vector<Reader> readers, const MemoryPlan& plan);
   void solve_in_passes(OneRun& run, FloatStream& stream, std::size_t block, const MemoryPlan& plan);
   void solve_on(QuantizedStream& quantized, OneRun& run, FloatStream& stream, std::size_t block, const MemoryPlan& plan);
   /// The losses of refined layers are measured with what they were solved from.
@@ -65,6 +71,15 @@ class Batch {
   /// What goes wrong inside is written down in the runs that it concerns; a failure ends these, a stop all of them.
   template <typename Work>
   void guard(const std::vector<OneRun*>& concerned, const Work& work);
+  bool has_ended(const OneRun* run) {
+    const std::lock_guard lock(ending_);
+    return ended_.contains(run);
+  }
+  /// False when it had ended before.
+  bool mark_ended(const OneRun* run) {
+    const std::lock_guard lock(ending_);
+    return ended_.insert(run).second;
+  }
   std::size_t done() const {
     std::size_t sum = 0;
     for (const auto& run : runs_) sum += run->done();
@@ -79,6 +94,7 @@ class Batch {
   std::vector<std::unique_ptr<OneRun>> runs_;
   std::map<std::string, Group> groups_;
   std::map<const OneRun*, BlockRefinement> refinements_;  // of the runs that refine
+  std::mutex ending_;                                     // what follows
   std::set<const OneRun*> ended_;
   std::exception_ptr failure_;
   std::mutex finishing_;
@@ -89,7 +105,11 @@ template <typename Work>
 void Batch::guard(const std::vector<OneRun*>& concerned, const Work& work) {
   const auto end = [&](RunState state, const std::string& sentence) {
     for (OneRun* run : concerned)
-      if (ended_.insert(run).second) run->end(state, sentence);
+      if (mark_ended(run)) run->end(state, sentence);
+  };
+  const auto remember = [&](std::exception_ptr failure) {
+    const std::lock_guard lock(ending_);
+    if (!failure_) failure_ = std::move(failure);
   };
   try {
     work();
@@ -99,11 +119,11 @@ void Batch::guard(const std::vector<OneRun*>& concerned, const Work& work) {
       throw;
     }
     end(RunState::failed, error.what());
-    if (!failure_) failure_ = std::current_exception();
+    remember(std::current_exception());
   } catch (const std::bad_alloc&) {
     const std::string sentence = "There is not enough memory for this run; close other programs or choose fewer calibration tokens.";
     end(RunState::failed, sentence);
-    if (!failure_) failure_ = std::make_exception_ptr(Error(ErrorKind::io, sentence));
+    remember(std::make_exception_ptr(Error(ErrorKind::io, sentence)));
   }
 }
 
@@ -191,7 +211,7 @@ void Batch::solve(Group& group) {
     const RunCorpus& corpus = group.runs.front()->corpus();
     std::vector<Recipe> recipes;
     for (const OneRun* run : active) recipes.push_back(run->manifest().recipe);
-    const MemoryPlan plan = plan_memory(recipes, *model_, group.memory_limit);
+    MemoryPlan plan = plan_memory(recipes, *model_, group.memory_limit);
     const auto spill_folder = plan.spill ? active.front()->path() : std::filesystem::path();
     const RotationChoice rotation = group.runs.front()->rotation();
     FloatStream stream(*model_, rotation, corpus.windows, corpus.calibration_windows, rotations_of(rotation, model_->config()),
@@ -217,6 +237,8 @@ void Batch::solve(Group& group) {
         prefixes.try_emplace(run, stream, Stream::propagated, recipe.cache, corpus.calibration_windows, corpus.windows.context,
                              spill_folder);
     }
+    if (!blocks_of.empty()) plan.ahead = false;  // a refined block is finished before the walk goes on
+    std::future<void> solving;                   // waits for its end when an error leaves this function
     for (std::size_t block = 0; block < blocks; ++block) {
       throw_if_stopped(stop_);
       stream.load();
@@ -227,7 +249,7 @@ void Batch::solve(Group& group) {
       lap("calibrate");
       // What needs the float stream at the door of this block comes before the stream moves on.
       for (OneRun* run : active) {
-        if (ended_.contains(run)) continue;
+        if (has_ended(run)) continue;
         guard({run}, [&, run = run] {
           const auto start = Clock::now();
           const bool searches = run->manifest().recipe.search_clip && !run->missing_of(block).empty();
@@ -243,34 +265,41 @@ void Batch::solve(Group& group) {
       mark = Clock::now();
       // Runs that quantize their activations in the same way share the moments, too.
       std::vector<SiteSchemes> schemes;
-      std::vector<std::pair<OneRun*, std::size_t>> readers;
+      std::vector<Reader> readers;
       for (OneRun* run : active) {
-        const auto tasks = run->missing_of(block);
-        if (tasks.empty() || ended_.contains(run) || quantized.contains(run) || !plan.together()) continue;
+        auto tasks = run->missing_of(block);
+        if (tasks.empty() || has_ended(run) || quantized.contains(run) || !plan.together()) continue;
         const auto scheme = site_schemes(tasks, site_count(model_->config()));
         const auto known = std::find(schemes.begin(), schemes.end(), scheme);
-        readers.emplace_back(run, std::size_t(known - schemes.begin()));
+        readers.push_back({run, std::size_t(known - schemes.begin()), std::move(tasks)});
         if (known == schemes.end()) schemes.push_back(scheme);
       }
       auto moments = stream.advance(schemes, stop_);
       lap("calibrate");
       progress_.report("calibrate", blocks_walked_, blocks_);
-      for (std::size_t r = 0; r < readers.size(); ++r) {
-        const auto [run, scheme] = readers[r];
-        const bool last = std::none_of(readers.begin() + std::ptrdiff_t(r) + 1, readers.end(),
-                                       [&, s = scheme](const auto& other) { return other.second == s; });
-        guard({run}, [&, run = run, scheme = scheme] {
-          solve_block_of(*run, stream, last ? std::move(moments[scheme]) : BlockMoments(moments[scheme]), run->missing_of(block), plan);
+      // The layers of the block before: at most one block is solved beside the walk.
+      if (solving.valid()) solving.get();
+      if (plan.ahead && !readers.empty()) {
+        const auto weights = std::make_shared<const BlockWeights>(stream.take_block());
+        solving = std::async(std::launch::async, [&, weights, moments = std::move(moments), readers = std::move(readers)]() mutable {
+          solve_readers(*weights, std::move(moments), std::move(readers), plan);
         });
+      } else {
+        solve_readers(stream.block(), std::move(moments), std::move(readers), plan);
       }
       for (OneRun* run : active)
         if (blocks_of.contains(run) && block < blocks_of.at(run) && !ended_.contains(run))
           guard({run}, [&, run = run] { refine(*run, stream, prefix_of(run), block); });
-      mark = Clock::now();
+      if (plan.ahead)
+        lap("solve");
+      else
+        mark = Clock::now();
     }
+    if (solving.valid()) solving.get();
+    if (plan.ahead) lap("solve");
   }
   for (OneRun* run : group.runs)
-    if (ended_.insert(run).second) run->end(RunState::done);
+    if (mark_ended(run)) run->end(RunState::done);
   progress_.report("solve", done(), layers_);
 }
 
@@ -286,14 +315,23 @@ void Batch::scale_block(FloatStream& stream, OneRun& run, std::size_t block, con
   stream.scale(*scales);
 }
 
-void Batch::solve_block_of(OneRun& run, const FloatStream& stream, BlockMoments moments, std::vector<LayerTask> tasks,
-                           const MemoryPlan& plan) {
-  const auto start = Clock::now();
-  remember(run, moments);
-  solve_block(stream.block(), std::move(moments), std::move(tasks), stop_,
-              [&](const LayerTask& task, LayerSolution solution, double seconds) { finish(run, task, std::move(solution), seconds); },
-              {plan.layers_at_once});
-  run.add_time("solve", seconds_since(start));
+void Batch::solve_readers(const BlockWeights& weights, std::vector<BlockMoments> moments, std::vector<Reader> readers,
+                          const MemoryPlan& plan) {
+  for (std::size_t r = 0; r < readers.size(); ++r) {
+    const auto start = Clock::now();
+    auto& [run, scheme, tasks] = readers[r];
+    if (has_ended(run)) continue;
+    const bool last = std::none_of(readers.begin() + std::ptrdiff_t(r) + 1, readers.end(),
+                                   [&, s = scheme](const Reader& other) { return other.scheme == s; });
+    guard({run}, [&, run = run, scheme = scheme, &tasks = tasks] {
+      remember(*run, moments[scheme]);
+      solve_block(weights, last ? std::move(moments[scheme]) : BlockMoments(moments[scheme]), std::move(tasks), stop_,
+                  [&](const LayerTask& task, LayerSolution solution, double seconds) { finish(*run, task, std::move(solution), seconds); },
+                  {plan.layers_at_once});
+    });
+    // Beside the walk only the waiting for it counts: the stages of a run add up to its time.
+    if (!plan.ahead) run->add_time("solve", seconds_since(start));
+  }
 }
 
 namespace {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -50,17 +51,53 @@ TEST_F(Parallel, ChunksDependOnCountAndGrainAlone) {
   }
 }
 
-TEST_F(Parallel, ACallInsideABodyRunsInPlace) {
+TEST_F(Parallel, ACallInsideABodyIsOneOfItsOwn) {
+  for (const int threads : {1, 4}) {
+    set_thread_count(threads);
+    std::atomic<int> sum{0};
+    parallel_for(20, 1, [&](std::size_t, std::size_t) {
+      int inner = 0;  // whoever helps has left when the call returns
+      std::mutex mutex;
+      parallel_for(10, 3, [&](std::size_t begin, std::size_t end) {
+        parallel_for(4, 1, [&](std::size_t, std::size_t) { sum += 0; });
+        const std::lock_guard lock(mutex);
+        inner += int(end - begin);
+      });
+      EXPECT_EQ(inner, 10);
+      sum += inner;
+    });
+    EXPECT_EQ(sum, 200);
+  }
+}
+
+TEST_F(Parallel, IdleThreadsHelpInsideABody) {
   set_thread_count(4);
-  std::atomic<int> sum{0};
-  parallel_for(20, 1, [&](std::size_t, std::size_t) {
-    const auto outside = std::this_thread::get_id();
-    parallel_for(10, 3, [&](std::size_t begin, std::size_t end) {
-      EXPECT_EQ(std::this_thread::get_id(), outside);
-      sum += int(end - begin);
+  // One chunk is work for one thread; the four inside of it meet only when all four run at a time.
+  std::atomic<int> there{0};
+  parallel_for(2, 1, [&](std::size_t begin, std::size_t) {
+    if (begin != 0) return;
+    parallel_for(4, 1, [&](std::size_t, std::size_t) {
+      ++there;
+      while (there < 4) std::this_thread::yield();
     });
   });
-  EXPECT_EQ(sum, 200);
+  EXPECT_EQ(there, 4);
+}
+
+TEST_F(Parallel, NoMoreThreadsWorkThanWereAllowed) {
+  set_thread_count(3);
+  std::atomic<int> now{0}, most{0};
+  parallel_for(6, 1, [&](std::size_t, std::size_t) {
+    parallel_for(8, 1, [&](std::size_t, std::size_t) {
+      const int working = ++now;
+      for (int before = most; before < working && !most.compare_exchange_weak(before, working);) {
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+      --now;
+    });
+  });
+  EXPECT_LE(most, 3);
+  EXPECT_GE(most, 1);
 }
 
 TEST_F(Parallel, TheFirstExceptionComesBackAndTheNextCallWorks) {

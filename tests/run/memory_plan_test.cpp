@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/parallel.h"
 #include "small_run.h"
 #include "support/family_models.h"
 
@@ -104,6 +105,23 @@ TEST_F(MemoryPlanTest, TheResultDoesNotDependOnTheLimit) {
       EXPECT_EQ(rich, poor);
     }
   }
+}
+
+TEST_F(MemoryPlanTest, WalkingAheadDoesNotChangeItEither) {
+  set_thread_count(3);
+  const MemoryPlan rich = plan_memory({&recipe, 1}, *test::small_model(), kPlenty);
+  EXPECT_TRUE(rich.ahead);
+  const MemoryPlan plain = plan_memory({&recipe, 1}, *test::small_model(), rich.peak_bytes - 1);
+  EXPECT_FALSE(plain.ahead);
+  EXPECT_TRUE(plain.together());
+  const std::vector<Recipe> two = {recipe, recipe};
+  EXPECT_FALSE(plan_memory(two, *test::small_model(), kPlenty).ahead) << "runs side by side have their own seconds";
+  const auto ahead = bytes_with("ahead", recipe, kPlenty, test::small_model());
+  const auto one_by_one = bytes_with("one-by-one", recipe, rich.peak_bytes - 1, test::small_model());
+  set_thread_count(1);
+  EXPECT_FALSE(plan_memory({&recipe, 1}, *test::small_model(), kPlenty).ahead) << "nobody to walk";
+  set_thread_count(0);
+  EXPECT_EQ(ahead, one_by_one);
 }
 
 TEST_F(MemoryPlanTest, NeitherDoThatOfExperts) {
