@@ -12,7 +12,10 @@
 #include "base/files.h"
 #include "command_palette.h"
 #include "main_window.h"
+#include "models/allocator.h"
 #include "models/draft_edits.h"
+#include "models/layer_lab.h"
+#include "models/sensitivities.h"
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
 #include "widgets.h"
@@ -144,6 +147,8 @@ void MainWindow::make_menus() {
     if (workspace_.startRun() > 0 && watch) workspace_.setPerspective(Perspective::run);
   });
   add_action(run, "queueAction", tr("&Queue the recipe"), QKeySequence("Ctrl+F5"), [this] { workspace_.startRun(); });
+  add_action(run, "solveSelectionAction", tr("S&olve the selection now"), QKeySequence("Shift+F5"),
+             [this] { LayerLab::of(workspace_).solveSelection(); });
   add_action(run, "pauseAction", tr("&Pause or resume"), QKeySequence("Ctrl+P"), [this] {
     if (const RunEntry* running = workspace_.runningRun()) return workspace_.pauseRun(running->number);
     for (auto entry = workspace_.runs().rbegin(); entry != workspace_.runs().rend(); ++entry)
@@ -151,10 +156,16 @@ void MainWindow::make_menus() {
   });
   add_action(run, "stopAction", tr("&Stop"), QKeySequence("Ctrl+."), [this] {
     if (workspace_.measuring()) return workspace_.stopMeasuring();
+    if (LayerLab::of(workspace_).solving()) return LayerLab::of(workspace_).stopSolving();
     if (const RunEntry* running = workspace_.runningRun()) workspace_.stopRun(running->number);
   });
   run->addSeparator();
   add_action(run, "measureAction", tr("&Measure the layers"), QKeySequence("Ctrl+M"), [this] { workspace_.measure(); });
+  add_action(run, "sensitivityAction", tr("Measure the s&ensitivities"), {}, [this] { Sensitivities::of(workspace_).measure(); });
+  add_action(run, "allocateAction", tr("&Allocate ranks…"), {}, [this] {
+    workspace_.setPerspective(Perspective::explore);
+    Allocator::of(workspace_).show();
+  });
   add_action(run, "swapSlotsAction", tr("S&wap A and B"), QKeySequence("Ctrl+Shift+X"), [this] { workspace_.swapSlots(); });
 
   QMenu* view = menuBar()->addMenu(tr("&View"));
@@ -213,11 +224,13 @@ void MainWindow::update_actions() {
   const bool can_run = has_model && !workspace_.draftProblem();
   enable("runAction", can_run);
   enable("queueAction", can_run);
+  enable("solveSelectionAction", can_run && selected);
   enable("revertAction", has_model && workspace_.referenceRun() && !workspace_.pendingChanges().isEmpty());
   const auto& runs = workspace_.runs();
   const bool paused = std::any_of(runs.begin(), runs.end(), [](const RunEntry& run) { return run.state == RunEntry::State::paused; });
   enable("pauseAction", workspace_.runningRun() || paused);
-  enable("stopAction", workspace_.runningRun() || workspace_.measuring());
+  enable("stopAction", workspace_.runningRun() || workspace_.measuring() || LayerLab::of(workspace_).solving());
+  for (const char* name : {"sensitivityAction", "allocateAction"}) enable(name, has_model);
   enable("measureAction", has_model && !workspace_.isMeasured() && !workspace_.measuring());
   enable("swapSlotsAction", has_model && !(workspace_.slotA() == workspace_.slotB()));
 }

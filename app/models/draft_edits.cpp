@@ -10,9 +10,9 @@
 
 namespace lrc::app {
 
-namespace {
-
 bool is_rule(const Override& change) { return change.pattern.find_first_of("*?[") != std::string::npos; }
+
+namespace {
 
 std::vector<std::string> split_names(const std::string& pattern) {
   std::vector<std::string> names;
@@ -149,6 +149,10 @@ Recipe with_own_settings(const Recipe& recipe, const Model& model, const std::ve
     edit(own[layer.name], layer);
   }
   return with_own(recipe, model, own);
+}
+
+Recipe with_change(const Recipe& recipe, const Model& model, const std::vector<int>& layers, const Override& change) {
+  return with_own_settings(recipe, model, layers, [&](Override& own, const LayerInfo&) { lay_over(own, change); });
 }
 
 Recipe with_rank(const Recipe& recipe, const Model& model, const std::vector<int>& layers, std::size_t rank) {

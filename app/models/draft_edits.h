@@ -11,6 +11,9 @@
 
 namespace lrc::app {
 
+/// Whether an override is a rule: its pattern has wildcards. Others are layers' own settings.
+bool is_rule(const Override& change);
+
 /// A number as people type it into selected rows: 86, +5, -5, *1.5, 10%.
 struct Formula {
   enum class Kind { set, add, multiply, percent } kind = Kind::set;
@@ -24,6 +27,8 @@ double apply(const Formula& formula, double now, double whole);
 /// The recipe with one layer's own settings changed by `edit`, for each layer in `layers` (indices into model.layers()).
 Recipe with_own_settings(const Recipe& recipe, const Model& model, const std::vector<int>& layers,
                          const std::function<void(Override&, const LayerInfo&)>& edit);
+/// The fields that `change` sets, as own settings of the layers; its pattern plays no part.
+Recipe with_change(const Recipe& recipe, const Model& model, const std::vector<int>& layers, const Override& change);
 Recipe with_rank(const Recipe& recipe, const Model& model, const std::vector<int>& layers, std::size_t rank);
 /// Rank or bits by a formula, limited to what the layer can have (rank 0…min(in, out), bits 2…8).
 Recipe with_rank_formula(const Recipe& recipe, const Model& model, const std::vector<int>& layers, const Formula& formula);

@@ -6,7 +6,11 @@
 #include <limits>
 
 #include "models/draft_edits.h"
+#include "models/layer_lab.h"
 #include "models/notebook.h"
+#include "models/prediction.h"
+#include "models/recipe_rules.h"
+#include "models/sensitivities.h"
 #include "plot_style.h"
 
 namespace lrc::app {
@@ -29,6 +33,20 @@ LayerTableModel::LayerTableModel(Workspace& workspace, QObject* parent) : QAbstr
     if (b.run == number || a.run == number) refresh();
   });
   connect(&Notebook::of(workspace), &Notebook::changed, this, &LayerTableModel::refresh);
+  connect(&LayerLab::of(workspace), &LayerLab::solvedChanged, this, &LayerTableModel::refresh);
+  connect(&Sensitivities::of(workspace), &Sensitivities::changed, this, &LayerTableModel::refresh);
+  late_.setSingleShot(true);
+  late_.setInterval(40);
+  connect(&late_, &QTimer::timeout, this, &LayerTableModel::refresh);
+  const auto later = [this](int changed) {
+    if (std::size_t(changed) < rows_.size() && rows_[std::size_t(changed)].facts.pending && !late_.isActive()) late_.start();
+  };
+  connect(&workspace, &Workspace::spectrumReady, this, later);
+  // Curves of layers that are left behind are no longer fetched: those of pending ones are asked for again.
+  connect(&workspace, &Workspace::selectionChanged, this, [this] {
+    const bool waits = std::ranges::any_of(rows_, [](const LayerRow& row) { return row.facts.pending && std::isnan(row.draft); });
+    if (waits && !late_.isActive()) late_.start();
+  });
   if (workspace.hasModel()) rebuild();
 }
 
@@ -74,6 +92,17 @@ void LayerTableModel::fill_errors(int index, LayerRow& row) const {
   if (row.a > 0 && !std::isnan(row.b)) row.reduction = 1 - row.b / row.a;
 }
 
+void LayerTableModel::fill_draft(int index, LayerRow& row) {
+  row.draft = unknown;
+  row.draft_solved = false;
+  if (const SolvedAlone* alone = LayerLab::of(workspace_).solved(index); alone && (row.facts.pending || std::isnan(row.b))) {
+    row.draft = alone->record.loss;
+    row.draft_solved = true;
+  } else if (row.facts.pending) {
+    row.draft = predicted_loss(workspace_, index).value_or(unknown);
+  }
+}
+
 void LayerTableModel::refresh() {
   if (!workspace_.hasModel() || rows_.size() != workspace_.model()->layers().size()) return;
   const auto& schemes = workspace_.draftSchemes();
@@ -81,6 +110,7 @@ void LayerTableModel::refresh() {
   const RunEntry* reference = workspace_.referenceRun();
   const Notebook& notebook = Notebook::of(workspace_);
   double total = 0;
+  most_sensitive_ = 0;
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     LayerRow& row = rows_[i];
     row.scheme = schemes[i];
@@ -98,6 +128,11 @@ void LayerTableModel::refresh() {
     }
     row.facts.has_note = !notebook.layerNote(row.facts.name).isEmpty();
     fill_errors(int(i), row);
+    fill_draft(int(i), row);
+    const auto sensitive = Sensitivities::of(workspace_).value(int(i));
+    row.sensitivity = sensitive ? sensitive->nats : unknown;
+    row.sensitivity_estimated = sensitive && sensitive->estimated;
+    if (sensitive) most_sensitive_ = std::max(most_sensitive_, sensitive->nats);
     row.facts.weights_only = row.weights_only * 100;
     row.facts.activations_only = row.activations_only * 100;
     row.facts.rank = row.scheme ? double(row.scheme->rank) : unknown;
@@ -116,7 +151,7 @@ void LayerTableModel::refresh() {
   // 0.5…20 % holds most models; where errors lie outside, the axis grows by decades.
   axis_low_ = 0.5, axis_high_ = 20;
   for (const LayerRow& row : rows_)
-    for (const double error_value : {row.a, row.b}) {
+    for (const double error_value : {row.a, row.b, row.draft}) {
       if (std::isnan(error_value) || error_value <= 0) continue;
       if (error_value * 100 < axis_low_) axis_low_ = std::pow(10.0, std::floor(std::log10(error_value * 100)));
       if (error_value * 100 > axis_high_) axis_high_ = std::pow(10.0, std::ceil(std::log10(error_value * 100)));
@@ -146,6 +181,7 @@ QVariant LayerTableModel::headerData(int section, Qt::Orientation orientation, i
       {"Weights", "only, %", "Error of B's codes with unquantized activations, without a branch."},
       {"Activations", "only, %", "Error of quantized activations with the original weight."},
       {"Share", "%", "Of the model's error times size."},
+      {"Sens.", "mnat", "KL that the model has when this layer alone is quantized. ≈: of plain quantization, scaled to B's error."},
   };
   const Title& title = titles[section];
   if (role == Qt::DisplayRole) return tr(title.name);
@@ -188,6 +224,8 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
         return row.activations_only;
       case share:
         return row.share;
+      case sensitivity:
+        return row.sensitivity;
       case shape:
         return double(row.out_features * row.in_features);
       case marks:
@@ -218,20 +256,37 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
                    : QString("%1%2").arg(value() > 0 ? QString(QChar(0x2212)) : "+").arg(std::abs(value()) * 100, 0, 'f', 0);
       case share:
         return std::isnan(value()) ? QString("–") : QString::number(value() * 100, 'f', 1);
+      case sensitivity:
+        if (std::isnan(value())) return QString("–");
+        return (row.sensitivity_estimated ? QStringLiteral("≈ ") : QString()) + format_kl(value() * 1000);
+      case error_b:
+        if (!std::isnan(row.draft)) return (row.draft_solved ? QString() : QStringLiteral("≈ ")) + format_error(row.draft);
+        return percent_text(value());
       default:
         return percent_text(value());
     }
   }
   if (role == Qt::ToolTipRole) {
+    if ((index.column() == error || index.column() == error_b) && !std::isnan(row.draft)) {
+      const QString now = row.draft_solved ? tr("draft, solved alone: %1 %").arg(row.draft * 100, 0, 'g', 6)
+                                           : tr("draft, predicted: %1 %; Shift+F5 solves it").arg(format_error(row.draft));
+      return std::isnan(row.b) ? now : now + '\n' + tr("B, solved: %1 %").arg(row.b * 100, 0, 'g', 6);
+    }
     if (index.column() == layer) {
       const QString note = Notebook::of(workspace_).layerNote(row.facts.name);
       return note.isEmpty() ? row.facts.name : row.facts.name + '\n' + note;
     }
-    if (index.column() == rank && row.scheme)
-      return tr("%1 % of min(in, out)")
-          .arg(double(row.scheme->rank) * 100 / double(std::min(row.out_features, row.in_features)), 0, 'f', 0);
-    if (index.column() == bits && row.scheme)
-      return tr("weights %1 bits, activations %2 bits").arg(row.scheme->weight.bits).arg(row.scheme->activation.bits);
+    if (index.column() == rank && row.scheme) {
+      const QString per_cent =
+          tr("%1 % of min(in, out)").arg(double(row.scheme->rank) * 100 / double(std::min(row.out_features, row.in_features)), 0, 'f', 0);
+      const QString chain = rank_chain(workspace_.draft(), workspace_.model()->layers()[std::size_t(index.row())]);
+      return chain.isEmpty() ? per_cent : chain + '\n' + per_cent;
+    }
+    if (index.column() == bits && row.scheme) {
+      const QString both = tr("weights %1 bits, activations %2 bits").arg(row.scheme->weight.bits).arg(row.scheme->activation.bits);
+      const QString chain = bits_chain(workspace_.draft(), workspace_.model()->layers()[std::size_t(index.row())]);
+      return chain.isEmpty() ? both : chain + '\n' + both;
+    }
     if (index.column() == size && row.scheme) {
       const double weights = double(row.out_features * row.in_features);
       return tr("codes %1, scales %2, factors %3 bits per weight")
@@ -247,6 +302,10 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
           .arg(std::sqrt(error_value) * 100, 0, 'f', 1)
           .arg(percent_text(row.bound));
     }
+    if (index.column() == sensitivity && !std::isnan(row.sensitivity))
+      return row.sensitivity_estimated ? tr("estimate: %1 mnat; the plainly quantized layer’s, times what B leaves of its error")
+                                             .arg(row.sensitivity * 1000, 0, 'g', 4)
+                                       : tr("solved: %1 mnat per token").arg(row.sensitivity * 1000, 0, 'g', 6);
     if (index.column() == marks) {
       QStringList marks_text;
       if (row.facts.has_override) marks_text << tr("differs from the model-wide recipe");
@@ -260,6 +319,8 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
   if (role == Qt::AccessibleTextRole) {
     QString text = data(index, Qt::DisplayRole).toString();
     if (index.column() == marks) return data(index, Qt::ToolTipRole);
+    if (index.column() >= error) text.replace(QStringLiteral("≈"), tr("predicted"));
+    if (index.column() == sensitivity) return tr("sensitivity %1 millinats").arg(text);
     if (index.column() >= error)
       text = tr("%1 %2 per cent").arg(headerData(index.column(), Qt::Horizontal, Qt::DisplayRole).toString(), text);
     return text;
@@ -310,7 +371,12 @@ QString LayerTableModel::as_tsv(const std::vector<int>& rows, const std::vector<
         cells << data(cell, Qt::DisplayRole).toString();
       } else {
         const double number = data(cell, sort_role).toDouble();
-        const double shown = column >= error_a ? number * 100 : number;
+        const double shown = column == sensitivity ? number * 1000 : column >= error_a ? number * 100 : number;
+        // An estimate never leaves the window.
+        if (column == sensitivity && rows_[std::size_t(row)].sensitivity_estimated) {
+          cells << QString();
+          continue;
+        }
         cells << (std::isnan(number) ? QString() : QString::number(shown, 'g', 9));
       }
     }

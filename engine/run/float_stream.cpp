@@ -14,6 +14,20 @@ ModelWeights without_head(ModelWeights weights) {
 
 }  // namespace
 
+ModelWeights load_rotated_block(const Model& model, std::size_t block, const RotationChoice& rotation,
+                                const ImportedRotations* imported) {
+  ModelWeights weights;
+  weights.config = model.config();
+  weights.embedding = MatrixF(1, model.config().hidden_size);
+  // A stand-in as well: it says that the block has no rotary embedding.
+  if (model.architecture().learned_positions) weights.positions = MatrixF(1, model.config().hidden_size);
+  weights.blocks.push_back(load_block(model, block));
+  weights = without_head(std::move(weights));
+  rotate_weights(weights, rotation, imported);
+  weights.head = {};
+  return weights;
+}
+
 FloatStream::FloatStream(const Model& model, const RotationChoice& rotation, const TokenWindows& windows, std::size_t calibration_windows,
                          std::shared_ptr<const ImportedRotations> imported, const std::filesystem::path& spill_folder)
     : model_(model), rotation_(rotation), imported_(std::move(imported)), backend_(make_cpu_backend()) {
@@ -29,15 +43,7 @@ void FloatStream::load() {
   // The block before goes first: two of them would be the most that a run holds.
   transformer_.reset();
   weights_ = {};
-  ModelWeights weights;
-  weights.config = model_.config();
-  weights.embedding = MatrixF(1, model_.config().hidden_size);
-  // A stand-in as well: it says that the block has no rotary embedding.
-  if (model_.architecture().learned_positions) weights.positions = MatrixF(1, model_.config().hidden_size);
-  weights.blocks.push_back(load_block(model_, next_));
-  weights_ = without_head(std::move(weights));
-  rotate_weights(weights_, rotation_, imported_.get());
-  weights_.head = {};
+  weights_ = load_rotated_block(model_, next_, rotation_, imported_.get());
   transformer_ = std::make_unique<Transformer>(backend_, weights_);
   walk_->use(*transformer_, next_);
 }
