@@ -1,6 +1,7 @@
 #pragma once
 // Walks a float model block by block over all windows, so that one block's weights and one site's moments are in use at a
 // time, and gathers the second moments of every site of the block.
+#include <functional>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -21,6 +22,9 @@ struct BlockMoments {
   std::vector<SecondMoments> held_out_by_site;  ///< of the held-out windows; tokens = 0 when there are none
 };
 
+/// Sees what enters each site of a block (after online rotations, before quantization), window by window: x (tokens, width).
+using WindowObserver = std::function<void(std::size_t window, const Site& site, const float* x, std::size_t tokens, std::size_t width)>;
+
 /// Hidden states of all windows, advanced block by block.
 class BlockWalk {
  public:
@@ -34,7 +38,7 @@ class BlockWalk {
   std::size_t next_block() const { return next_; }
   /// Runs the next block over all windows and gathers moments for its sites, once for each of `activations`: runs that differ
   /// in nothing else share the forward pass.
-  std::vector<BlockMoments> advance(std::span<const SiteSchemes> activations, std::stop_token stop);
+  std::vector<BlockMoments> advance(std::span<const SiteSchemes> activations, std::stop_token stop, const WindowObserver& listener = {});
   BlockMoments advance(const SiteSchemes& activation, std::stop_token stop) {
     return std::move(advance(std::span(&activation, 1), stop).front());
   }
@@ -46,7 +50,8 @@ class BlockWalk {
   void skip(std::stop_token stop) { advance(std::span<const SiteSchemes>(), stop); }
 
  private:
-  std::vector<BlockMoments> run(std::span<const SiteSchemes> activations, bool move_on, std::stop_token stop);
+  std::vector<BlockMoments> run(std::span<const SiteSchemes> activations, bool move_on, std::stop_token stop,
+                                const WindowObserver& listener);
   Transformer* transformer_;
   std::size_t calibration_windows_, next_ = 0, first_block_ = 0, context_;
   std::vector<Buffer> hidden_;

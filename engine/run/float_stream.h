@@ -20,7 +20,7 @@ class FloatStream {
   /// Loads and rotates the next block. advance() or skip() then runs it.
   void load();
   /// Runs the loaded block over all windows and gathers moments for its sites, once for each of `activations`.
-  std::vector<BlockMoments> advance(std::span<const SiteSchemes> activations, std::stop_token stop);
+  std::vector<BlockMoments> advance(std::span<const SiteSchemes> activations, std::stop_token stop, const WindowObserver& listener = {});
   /// Weights of the block that was loaded last, rotated.
   const BlockWeights& block() const { return weights_.blocks.front(); }
   /// A model of that block alone.
