@@ -9,6 +9,7 @@
 #include "models/error_summary.h"
 #include "models/run_facts.h"
 #include "panels/allocator_view.h"
+#include "panels/input_tabs.h"
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
 #include "panels/plot_tools.h"
@@ -119,6 +120,8 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
 
   sources_ = new SourcesView(workspace_, tabs_);
   tabs_->addTab(sources_, tr("Sources"));
+  tabs_->addTab(make_distributions_tab(workspace_, tabs_), tr("Distributions"));
+  tabs_->addTab(make_channels_tab(workspace_, tabs_), tr("Channels"));
   tabs_->addTab(new AllocatorView(workspace_, tabs_), tr("Allocator"));
   connect(&Allocator::of(workspace_), &Allocator::shown, this, [this] {
     tabs_->setCurrentIndex(tabs_->count() - 1);
@@ -129,7 +132,9 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
     return workspace_.slotTitle(workspace_.slotA()) + QStringLiteral(" → ") + workspace_.slotTitle(workspace_.slotB());
   }));
   connect(as_table_, &QToolButton::toggled, this, [this](bool on) {
-    tabs_->setCurrentIndex(0);
+    for (int i = 2; i < tabs_->count(); ++i)
+      if (auto* tab = dynamic_cast<PlotTab*>(tabs_->widget(i))) tab->showTable(on);
+    if (tabs_->currentIndex() == 1) tabs_->setCurrentIndex(0);
     twin_->showTable(on);
   });
   connect(bound_, &QCheckBox::toggled, this, [this] { refresh(); });
@@ -196,7 +201,11 @@ void ErrorsPanel::refresh() {
     notice_->say(tr("%1 of %2 layers are solved.").arg(b->manifest.layers.size()).arg(b->manifest.layers_total));
   }
   tabs_->setVisible(workspace_.hasModel());
+  const bool first_answer = !tabs_->isTabEnabled(0) && !changes_.empty();
   tabs_->setTabEnabled(0, !changes_.empty());  // a layer alone can be looked at before any run
+  // Without a run, what is known is what enters the layers.
+  if (changes_.empty() && tabs_->currentIndex() == 0) tabs_->setCurrentIndex(2);
+  if (first_answer) tabs_->setCurrentIndex(0);
   controls_->setContext(changes_.empty() ? QString() : tr("%1 layers").arg(changes_.size()));
   sources_->refresh();
   if (changes_.empty()) return;

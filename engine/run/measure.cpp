@@ -11,6 +11,7 @@
 #include "correction/linalg.h"
 #include "correction/low_rank_steps.h"
 #include "formats/safetensors.h"
+#include "run/activation_sample.h"
 #include "run/choose_scales.h"
 #include "run/corpus.h"
 #include "run/float_stream.h"
@@ -92,7 +93,7 @@ LayerSpectrum measured(const MatrixD& weight, const SiteStatistics& site, const 
 }  // namespace
 
 void measure(const Model& model, const Recipe& recipe, const std::filesystem::path& folder, Progress& progress, std::stop_token stop,
-             const std::filesystem::path& keep) {
+             const std::filesystem::path& sample_folder, const std::filesystem::path& keep) {
   throw_if_stopped(stop);
   const Recipe relevant = relevant_part(recipe);
   if (relevant.weight.bits < 16)
@@ -115,6 +116,8 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
   std::filesystem::create_directories(folder / "layers", code);
   if (code) throw Error(ErrorKind::io, "The folder " + (folder / "layers").string() + " cannot be made: " + code.message() + ".");
 
+  const bool sampling = !sample_folder.empty();
+  if (sampling) open_sample(sample_folder, model, relevant, corpus);
   const auto is_missing = [&](const LayerInfo& layer) { return !std::filesystem::exists(layer_path(folder, layer.name)); };
   const auto& layers = model.layers();
   std::size_t blocks = 0, done = 0;
@@ -123,14 +126,15 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
       blocks = std::max(blocks, layer.block + 1);
     else
       ++done;
+    if (sampling && SampleGatherer::is_missing(sample_folder, layer.block)) blocks = std::max(blocks, layer.block + 1);
   }
   const auto expected = forecast(relevant, model);
   progress.plan(expected.by_stage, true);
   if (blocks > 0) {
     FloatStream stream(model, relevant.rotation, corpus.windows, corpus.calibration_windows,
                        rotations_of(relevant.rotation, model.config()));
+    SampleGatherer gatherer(model, relevant.rotation, corpus);
     const SiteSchemes schemes(site_count(model.config()), relevant.activation);
-    SampleTaker samples(corpus.calibration_tokens());
     // All of them or none: a layer that is ready and its neighbour that is not would be hard to explain.
     const bool keeps = !keep.empty() && kept_bytes(model, corpus.calibration_tokens()) <= most_kept_bytes(keep);
     for (std::size_t block = 0; block < blocks; ++block) {
@@ -141,12 +145,14 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
       std::vector<const LayerInfo*> missing;
       for (const auto& layer : layers)
         if (layer.block == block && is_missing(layer)) missing.push_back(&layer);
-      if (missing.empty()) {
-        stream.advance({}, stop);
-        continue;
-      }
-      if (keeps) stream.listen(samples.listener());
-      auto moments = std::move(stream.advance({&schemes, 1}, stop).front());
+      SiteSamples samples;
+      if (keeps && !missing.empty()) samples = take_samples(stream, corpus.windows, corpus.calibration_windows, stop);
+      const bool sample_here = sampling && SampleGatherer::is_missing(sample_folder, block);
+      const WindowObserver listener = sample_here ? gatherer.listener() : WindowObserver();
+      auto heard = stream.advance({&schemes, missing.empty() ? 0u : 1u}, stop, listener);
+      if (sample_here) gatherer.write(sample_folder, block);
+      if (missing.empty()) continue;
+      auto moments = std::move(heard.front());
       progress.report("calibrate", block + 1, blocks);
       if (keeps) keep_sites(keep, block, schemes, moments, samples);
       for (const LayerInfo* layer : missing) {
