@@ -13,6 +13,7 @@
 #include "command_palette.h"
 #include "main_window.h"
 #include "models/draft_edits.h"
+#include "models/layer_lab.h"
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
 #include "widgets.h"
@@ -144,6 +145,8 @@ void MainWindow::make_menus() {
     if (workspace_.startRun() > 0 && watch) workspace_.setPerspective(Perspective::run);
   });
   add_action(run, "queueAction", tr("&Queue the recipe"), QKeySequence("Ctrl+F5"), [this] { workspace_.startRun(); });
+  add_action(run, "solveSelectionAction", tr("S&olve the selection now"), QKeySequence("Shift+F5"),
+             [this] { LayerLab::of(workspace_).solveSelection(); });
   add_action(run, "pauseAction", tr("&Pause or resume"), QKeySequence("Ctrl+P"), [this] {
     if (const RunEntry* running = workspace_.runningRun()) return workspace_.pauseRun(running->number);
     for (auto entry = workspace_.runs().rbegin(); entry != workspace_.runs().rend(); ++entry)
@@ -213,6 +216,7 @@ void MainWindow::update_actions() {
   const bool can_run = has_model && !workspace_.draftProblem();
   enable("runAction", can_run);
   enable("queueAction", can_run);
+  enable("solveSelectionAction", can_run && selected);
   enable("revertAction", has_model && workspace_.referenceRun() && !workspace_.pendingChanges().isEmpty());
   const auto& runs = workspace_.runs();
   const bool paused = std::any_of(runs.begin(), runs.end(), [](const RunEntry& run) { return run.state == RunEntry::State::paused; });

@@ -7,6 +7,7 @@
 #include <QPainter>
 #include <QTimer>
 
+#include "models/layer_lab.h"
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
 #include "workspace.h"
@@ -100,6 +101,7 @@ StatusBar::StatusBar(Workspace& workspace, QWidget* parent) : QStatusBar(parent)
   connect(&workspace, &Workspace::runsChanged, this, &StatusBar::update_job);
   connect(&workspace, &Workspace::runProgress, this, &StatusBar::update_job);
   connect(&workspace, &Workspace::measureProgress, this, &StatusBar::update_job);
+  connect(&LayerLab::of(workspace), &LayerLab::progressChanged, this, &StatusBar::update_job);
   connect(&workspace, &Workspace::devicesChanged, this, &StatusBar::update_device);
   connect(&workspace, &Workspace::selectionChanged, this, [this] {
     const auto& layers = workspace_.selectedLayers();
@@ -124,6 +126,13 @@ void StatusBar::update_job() {
     return;
   }
   const RunEntry* run = workspace_.runningRun();
+  if (const auto solving = LayerLab::of(workspace_).solving(); solving && !run) {
+    const bool gathers = solving->stage == "gather";
+    job_->say(gathers ? tr("Gathering, block %1 of %2").arg(solving->done).arg(solving->total)
+                      : tr("Solving %1 of %2").arg(std::min(solving->done + 1, solving->total)).arg(solving->total),
+              solving->total > 0 ? double(solving->done) / double(solving->total) : 0);
+    return;
+  }
   if (!run) {
     const auto queued = std::count_if(workspace_.runs().begin(), workspace_.runs().end(),
                                       [](const RunEntry& r) { return r.state == RunEntry::State::queued; });

@@ -3,6 +3,7 @@
 
 #include "base/files.h"
 #include "base/hash.h"
+#include "run/kept_sites.h"
 #include "workspace.h"
 #include "workspace_parts.h"
 
@@ -105,7 +106,7 @@ void Workspace::measure() {
       [model = model_, recipe = draft_, folder](Progress& progress, std::stop_token stop) {
         std::error_code code;
         std::filesystem::create_directories(folder, code);
-        lrc::measure(*model, recipe, folder, progress, stop);
+        lrc::measure(*model, recipe, folder, progress, stop, kept_sites_folder(recipe, *model));
         write_file_atomically(folder / "complete", "");
         return true;
       },

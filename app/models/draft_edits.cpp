@@ -151,6 +151,10 @@ Recipe with_own_settings(const Recipe& recipe, const Model& model, const std::ve
   return with_own(recipe, model, own);
 }
 
+Recipe with_change(const Recipe& recipe, const Model& model, const std::vector<int>& layers, const Override& change) {
+  return with_own_settings(recipe, model, layers, [&](Override& own, const LayerInfo&) { lay_over(own, change); });
+}
+
 Recipe with_rank(const Recipe& recipe, const Model& model, const std::vector<int>& layers, std::size_t rank) {
   return with_own_settings(recipe, model, layers, [&](Override& own, const LayerInfo& layer) {
     own.rank = RankChoice{false, double(std::min({rank, layer.out_features, layer.in_features}))};

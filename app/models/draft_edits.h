@@ -24,6 +24,8 @@ double apply(const Formula& formula, double now, double whole);
 /// The recipe with one layer's own settings changed by `edit`, for each layer in `layers` (indices into model.layers()).
 Recipe with_own_settings(const Recipe& recipe, const Model& model, const std::vector<int>& layers,
                          const std::function<void(Override&, const LayerInfo&)>& edit);
+/// The fields that `change` sets, as own settings of the layers; its pattern plays no part.
+Recipe with_change(const Recipe& recipe, const Model& model, const std::vector<int>& layers, const Override& change);
 Recipe with_rank(const Recipe& recipe, const Model& model, const std::vector<int>& layers, std::size_t rank);
 /// Rank or bits by a formula, limited to what the layer can have (rank 0…min(in, out), bits 2…8).
 Recipe with_rank_formula(const Recipe& recipe, const Model& model, const std::vector<int>& layers, const Formula& formula);

@@ -6,7 +6,9 @@
 #include <limits>
 
 #include "models/draft_edits.h"
+#include "models/layer_lab.h"
 #include "models/notebook.h"
+#include "models/prediction.h"
 #include "plot_style.h"
 
 namespace lrc::app {
@@ -29,6 +31,19 @@ LayerTableModel::LayerTableModel(Workspace& workspace, QObject* parent) : QAbstr
     if (b.run == number || a.run == number) refresh();
   });
   connect(&Notebook::of(workspace), &Notebook::changed, this, &LayerTableModel::refresh);
+  connect(&LayerLab::of(workspace), &LayerLab::solvedChanged, this, &LayerTableModel::refresh);
+  late_.setSingleShot(true);
+  late_.setInterval(40);
+  connect(&late_, &QTimer::timeout, this, &LayerTableModel::refresh);
+  const auto later = [this](int changed) {
+    if (std::size_t(changed) < rows_.size() && rows_[std::size_t(changed)].facts.pending && !late_.isActive()) late_.start();
+  };
+  connect(&workspace, &Workspace::spectrumReady, this, later);
+  // Curves of layers that are left behind are no longer fetched: those of pending ones are asked for again.
+  connect(&workspace, &Workspace::selectionChanged, this, [this] {
+    const bool waits = std::ranges::any_of(rows_, [](const LayerRow& row) { return row.facts.pending && std::isnan(row.draft); });
+    if (waits && !late_.isActive()) late_.start();
+  });
   if (workspace.hasModel()) rebuild();
 }
 
@@ -74,6 +89,17 @@ void LayerTableModel::fill_errors(int index, LayerRow& row) const {
   if (row.a > 0 && !std::isnan(row.b)) row.reduction = 1 - row.b / row.a;
 }
 
+void LayerTableModel::fill_draft(int index, LayerRow& row) {
+  row.draft = unknown;
+  row.draft_solved = false;
+  if (const SolvedAlone* alone = LayerLab::of(workspace_).solved(index); alone && (row.facts.pending || std::isnan(row.b))) {
+    row.draft = alone->record.loss;
+    row.draft_solved = true;
+  } else if (row.facts.pending) {
+    row.draft = predicted_loss(workspace_, index).value_or(unknown);
+  }
+}
+
 void LayerTableModel::refresh() {
   if (!workspace_.hasModel() || rows_.size() != workspace_.model()->layers().size()) return;
   const auto& schemes = workspace_.draftSchemes();
@@ -98,6 +124,7 @@ void LayerTableModel::refresh() {
     }
     row.facts.has_note = !notebook.layerNote(row.facts.name).isEmpty();
     fill_errors(int(i), row);
+    fill_draft(int(i), row);
     row.facts.weights_only = row.weights_only * 100;
     row.facts.activations_only = row.activations_only * 100;
     row.facts.rank = row.scheme ? double(row.scheme->rank) : unknown;
@@ -116,7 +143,7 @@ void LayerTableModel::refresh() {
   // 0.5…20 % holds most models; where errors lie outside, the axis grows by decades.
   axis_low_ = 0.5, axis_high_ = 20;
   for (const LayerRow& row : rows_)
-    for (const double error_value : {row.a, row.b}) {
+    for (const double error_value : {row.a, row.b, row.draft}) {
       if (std::isnan(error_value) || error_value <= 0) continue;
       if (error_value * 100 < axis_low_) axis_low_ = std::pow(10.0, std::floor(std::log10(error_value * 100)));
       if (error_value * 100 > axis_high_) axis_high_ = std::pow(10.0, std::ceil(std::log10(error_value * 100)));
@@ -218,11 +245,19 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
                    : QString("%1%2").arg(value() > 0 ? QString(QChar(0x2212)) : "+").arg(std::abs(value()) * 100, 0, 'f', 0);
       case share:
         return std::isnan(value()) ? QString("–") : QString::number(value() * 100, 'f', 1);
+      case error_b:
+        if (!std::isnan(row.draft)) return (row.draft_solved ? QString() : QStringLiteral("≈ ")) + format_error(row.draft);
+        return percent_text(value());
       default:
         return percent_text(value());
     }
   }
   if (role == Qt::ToolTipRole) {
+    if ((index.column() == error || index.column() == error_b) && !std::isnan(row.draft)) {
+      const QString now = row.draft_solved ? tr("draft, solved alone: %1 %").arg(row.draft * 100, 0, 'g', 6)
+                                           : tr("draft, predicted: %1 %; Shift+F5 solves it").arg(format_error(row.draft));
+      return std::isnan(row.b) ? now : now + '\n' + tr("B, solved: %1 %").arg(row.b * 100, 0, 'g', 6);
+    }
     if (index.column() == layer) {
       const QString note = Notebook::of(workspace_).layerNote(row.facts.name);
       return note.isEmpty() ? row.facts.name : row.facts.name + '\n' + note;
@@ -260,6 +295,7 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
   if (role == Qt::AccessibleTextRole) {
     QString text = data(index, Qt::DisplayRole).toString();
     if (index.column() == marks) return data(index, Qt::ToolTipRole);
+    if (index.column() >= error) text.replace(QStringLiteral("≈"), tr("predicted"));
     if (index.column() >= error)
       text = tr("%1 %2 per cent").arg(headerData(index.column(), Qt::Horizontal, Qt::DisplayRole).toString(), text);
     return text;

@@ -3,6 +3,7 @@
 // run under way. Error figures are those of the manifest, relative to ‖WX‖².
 #include <QAbstractTableModel>
 #include <QSortFilterProxyModel>
+#include <QTimer>
 #include <optional>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct LayerRow {
   LayerSize size;
   double a = 0, b = 0, bound = 0, held_out = 0, weights_only = 0, activations_only = 0, share = 0, reduction = 0;  ///< fractions
   bool rank_overridden = false, bits_overridden = false;
+  /// Of the draft where it differs from B: solved alone, or estimated.
+  double draft = 0;
+  bool draft_solved = false;
 };
 
 class LayerTableModel : public QAbstractTableModel {
@@ -70,8 +74,10 @@ class LayerTableModel : public QAbstractTableModel {
   void rebuild();
   void refresh();
   void fill_errors(int index, LayerRow& row) const;
+  void fill_draft(int index, LayerRow& row);
   Workspace& workspace_;
   std::vector<LayerRow> rows_;
+  QTimer late_;  ///< curves come one by one; the table follows them together
   double axis_low_ = 0.5, axis_high_ = 20;
 };
 

@@ -50,4 +50,15 @@ std::optional<double> predicted_at(const LayerSpectrum& spectrum, double factor,
   return std::max(value, *bound);
 }
 
+std::optional<double> predicted_loss(Workspace& workspace, int layer) {
+  const auto prediction = prediction_of(workspace, layer);
+  const LayerRecord* record = workspace.record(workspace.slotB(), layer);
+  if (!prediction || !record || !(record->loss_regularized > 0)) return {};
+  const auto spectrum = workspace.spectrum(layer, workspace.slotB());
+  if (!spectrum) return {};
+  const auto regularized = predicted_at(*spectrum, prediction->factor, workspace.draftSchemes()[std::size_t(layer)]->rank);
+  if (!regularized) return {};
+  return *regularized * record->loss / record->loss_regularized;
+}
+
 }  // namespace lrc::app

@@ -18,4 +18,8 @@ std::optional<Prediction> prediction_of(const Workspace& workspace, int layer);
 /// Regularised loss at `rank`: bound × factor, never below the bound and never above what B's own codes reach there.
 std::optional<double> predicted_at(const LayerSpectrum& spectrum, double factor, std::size_t rank);
 
+/// The loss that the draft's rank is expected to reach, relative to ‖W X‖²: the above with B's own share of the regularization taken off.
+/// Nothing where nothing can be said, or while B's curves are on their way (they are asked for).
+std::optional<double> predicted_loss(Workspace& workspace, int layer);
+
 }  // namespace lrc::app

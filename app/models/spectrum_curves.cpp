@@ -64,4 +64,17 @@ std::optional<std::size_t> first_contradiction(const LayerSpectrum& spectrum) {
   return {};
 }
 
+QVector<double> ranks(std::size_t count, std::size_t first) {
+  QVector<double> out(static_cast<qsizetype>(count));
+  for (std::size_t i = 0; i < count; ++i) out[qsizetype(i)] = double(i + first);
+  return out;
+}
+
+QVector<double> in_per_cent(const std::vector<double>& values) {
+  QVector<double> out;
+  out.reserve(qsizetype(values.size()));
+  for (const double value : values) out.push_back(value > 0 ? 100 * value : qQNaN());
+  return out;
+}
+
 }  // namespace lrc::app

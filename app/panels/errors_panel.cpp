@@ -11,6 +11,7 @@
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
 #include "panels/plot_tools.h"
+#include "panels/sources_view.h"
 #include "plot_style.h"
 #include "widgets.h"
 #include "workspace.h"
@@ -35,23 +36,21 @@ class ErrorsPanel : public QWidget, public PlotHooks {
   void refresh();
   void gather();
   void drawAll();
-  void drawSources();
   void markCurrent();
   std::optional<std::size_t> at(const QPoint& pixel) const;
-  const LayerRecord* currentRecord() const;
 
   Workspace& workspace_;
   TitleControls* controls_;
   QToolButton* as_table_;
   Notice* notice_;
   QTabWidget* tabs_;
-  QLabel *sentence_, *sources_sentence_, *legend_;
+  QLabel *sentence_, *legend_;
   QComboBox *order_, *count_;
   QCheckBox* bound_;
-  QCustomPlot *all_, *sources_;
+  QCustomPlot* all_;
+  SourcesView* sources_;
   PlotTwin* twin_;
   QCPItemRect* current_ = nullptr;
-  std::vector<QCPAbstractItem*> bar_texts_;
   std::vector<LayerChange> changes_;  ///< all, in the order shown
   std::size_t drawn_ = 0;
   bool before_is_run_ = false;
@@ -117,18 +116,8 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
   all_layout->addWidget(twin_, 1);
   tabs_->addTab(all_page, tr("All layers"));
 
-  auto* sources_page = new QWidget(tabs_);
-  auto* sources_layout = new QVBoxLayout(sources_page);
-  sources_layout->setContentsMargins(0, 8, 0, 0);
-  sources_layout->setSpacing(4);
-  sources_sentence_ = make_sentence("sourcesSentence", sources_page);
-  sources_layout->addWidget(sources_sentence_);
-  sources_ = new QCustomPlot(sources_page);
-  sources_->setObjectName("sourcesPlot");
-  sources_->setAccessibleName(tr("Where this layer’s error comes from"));
-  sources_->setMinimumSize(160, 90);
-  sources_layout->addWidget(sources_, 1);
-  tabs_->addTab(sources_page, tr("Sources"));
+  sources_ = new SourcesView(workspace_, tabs_);
+  tabs_->addTab(sources_, tr("Sources"));
 
   export_button->setMenu(make_export_menu(this, {all_}, *this, "layer-errors", [this] {
     return workspace_.slotTitle(workspace_.slotA()) + QStringLiteral(" → ") + workspace_.slotTitle(workspace_.slotB());
@@ -156,10 +145,7 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
   connect(&workspace_, &Workspace::layerFinished, this, [this](int number, const QString&) {
     if (workspace_.slotB().run == number) refresh();
   });
-  connect(&workspace_, &Workspace::selectionChanged, this, [this] {
-    markCurrent();
-    drawSources();
-  });
+  connect(&workspace_, &Workspace::selectionChanged, this, [this] { markCurrent(); });
   refresh();
 }
 
@@ -203,8 +189,10 @@ void ErrorsPanel::refresh() {
   } else if (b->state == RunEntry::State::running) {
     notice_->say(tr("%1 of %2 layers are solved.").arg(b->manifest.layers.size()).arg(b->manifest.layers_total));
   }
-  tabs_->setVisible(!changes_.empty());
+  tabs_->setVisible(workspace_.hasModel());
+  tabs_->setTabEnabled(0, !changes_.empty());  // a layer alone can be looked at before any run
   controls_->setContext(changes_.empty() ? QString() : tr("%1 layers").arg(changes_.size()));
+  sources_->refresh();
   if (changes_.empty()) return;
   sentence_->setText(
       describe_changes(changes_, workspace_.slotTitle(workspace_.slotA()), workspace_.slotTitle(workspace_.slotB()), before_is_run_));
@@ -214,7 +202,6 @@ void ErrorsPanel::refresh() {
           "<span style='color:%1'>●</span> %2 &nbsp; <span style='color:%3'>◆</span> %4 &nbsp; <span style='color:%5'>╱</span> %6")
           .arg(c.a_fill.name(), before_is_run_ ? tr("A") : tr("no branch"), c.b_fill.name(), tr("B"), c.codes.name(), tr("Σ removed")));
   drawAll();
-  drawSources();
   twin_->refresh();
 }
 
@@ -290,76 +277,6 @@ void ErrorsPanel::markCurrent() {
       current_->setVisible(true);
     }
   all_->replot(QCustomPlot::rpQueuedReplot);
-}
-
-const LayerRecord* ErrorsPanel::currentRecord() const {
-  const RunEntry* b = run_in(workspace_, workspace_.slotB());
-  if (b == nullptr || !workspace_.hasModel()) return nullptr;
-  const int current = workspace_.currentLayer();
-  if (current < 0) return worst_layer(b->manifest);
-  return record_of(b, workspace_.model()->layers()[std::size_t(current)].name);
-}
-
-void ErrorsPanel::drawSources() {
-  sources_->clearPlottables();
-  sources_->clearItems();
-  const LayerRecord* record = currentRecord();
-  if (record == nullptr) {
-    sources_sentence_->setText(changes_.empty() ? QString() : tr("This layer is not solved in B."));
-    sources_->replot(QCustomPlot::rpQueuedReplot);
-    return;
-  }
-  const Colours& c = colours();
-  const LayerInfo* layer = workspace_.model()->find_layer(record->name);
-  const QString name = layer ? QString::fromStdString(short_name(*layer)) : QString::fromStdString(record->name);
-  sources_sentence_->setText(
-      tr("<b>%1</b>%2: ").arg(name.toHtmlEscaped(), workspace_.currentLayer() < 0 ? tr(" (worst layer)") : QString()) +
-      describe_sources(*record));
-  style_plot(*sources_);
-  struct Bar {
-    QString name;
-    double value;
-    QColor colour;
-    bool bound;
-  };
-  std::vector<Bar> bars = {{tr("weights only"), record->weights_only, c.codes, false},
-                           {tr("activations only"), record->activations_only, c.codes, false},
-                           {tr("both, no branch"), record->loss_uncorrected, c.a_fill, false},
-                           {tr("with branch"), record->loss, c.b_fill, false},
-                           {tr("the same, regularised"), record->loss_regularized, c.scales, false},
-                           {tr("bound of it, rank %1").arg(record->rank), record->lower_bound, c.text, true}};
-  auto ticker = QSharedPointer<QCPAxisTickerText>::create();
-  double highest = 0;
-  for (std::size_t i = 0; i < bars.size(); ++i) {
-    const double y = double(bars.size() - i), value = 100 * bars[i].value;
-    highest = std::max(highest, value);
-    ticker->addTick(y, bars[i].name);
-    if (bars[i].bound) {
-      auto* line = new QCPItemLine(sources_);
-      line->start->setCoords(0, y);
-      line->end->setCoords(value, y);
-      line->setPen(QPen(c.text, 1.3, Qt::DotLine));
-      line->setTail(QCPLineEnding::esNone);
-      line->setHead(QCPLineEnding(QCPLineEnding::esBar, 12));
-    } else {
-      auto* bar = new QCPBars(sources_->yAxis, sources_->xAxis);
-      bar->setWidth(0.42);
-      bar->setPen(Qt::NoPen);
-      bar->setBrush(bars[i].colour);
-      bar->addData(y, value);
-    }
-    auto* text = add_text(*sources_, (bars[i].bound ? QStringLiteral("≥ ") : QString()) + format_error(bars[i].value), value, y, c.text,
-                          Qt::AlignLeft | Qt::AlignVCenter);
-    text->setFont(font_of_points(font(), 9, true));
-  }
-  sources_->yAxis->setTicker(ticker);
-  sources_->yAxis->setLabel({});
-  sources_->yAxis->setRange(0.4, double(bars.size()) + 0.6);
-  sources_->yAxis->grid()->setVisible(false);
-  make_linear(*sources_->xAxis, tr("error, % of ‖WX‖²; the parts do not add exactly"));
-  sources_->xAxis->setRange(0, highest > 0 ? highest * 1.18 : 1);
-  sources_->setAccessibleDescription(sources_sentence_->text().remove(QRegularExpression("<[^>]*>")));
-  sources_->replot(QCustomPlot::rpQueuedReplot);
 }
 
 std::optional<std::size_t> ErrorsPanel::at(const QPoint& pixel) const {

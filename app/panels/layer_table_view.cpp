@@ -219,8 +219,13 @@ void LayerDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option,
       }
       if (!std::isnan(row.a)) draw_marker(*painter, place(row.a), 3.6, true);
       if (!std::isnan(row.b)) draw_marker(*painter, place(row.b), 3.6, false);
+      if (!std::isnan(row.draft)) draw_marker(*painter, place(row.draft), row.draft_solved ? 2.6 : 3.6, false, !row.draft_solved);
       break;
     }
+    case LayerTableModel::error_b:
+      font.setItalic(!std::isnan(row.draft) && !row.draft_solved);
+      number(text, std::isnan(row.draft) ? c.text : c.b_text);
+      break;
     case LayerTableModel::held_out:
       number(text, row.held_out > 1.3 * row.b ? c.warn : c.text);
       break;

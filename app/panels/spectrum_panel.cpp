@@ -2,7 +2,9 @@
 #include <QVBoxLayout>
 #include <cmath>
 
+#include "base/files.h"
 #include "models/draft_edits.h"
+#include "models/layer_lab.h"
 #include "models/run_facts.h"
 #include "models/spectrum_curves.h"
 #include "panels/panel_widgets.h"
@@ -44,6 +46,7 @@ class SpectrumPanel : public QWidget, public PlotHooks {
   void update(int rank);  ///< lines, fill, readout at this rank
   void updateRows(int rank);
   void explain();
+  QString measureText() const;
 
   Workspace& workspace_;
   TitleControls* controls_;
@@ -141,7 +144,16 @@ SpectrumPanel::SpectrumPanel(Workspace& workspace, QWidget* parent) : QWidget(pa
   connect(&workspace_, &Workspace::selectionChanged, this, [this] { choose(); });
   connect(&workspace_, &Workspace::slotsChanged, this, [this] { choose(); });
   connect(&workspace_, &Workspace::measuredChanged, this, [this] { choose(); });
-  connect(&workspace_, &Workspace::spectrumReady, this, [this](int) { request(); });
+  connect(&workspace_, &Workspace::spectrumReady, this, [this](int layer) {
+    if (std::ranges::any_of(shown_, [layer](const ShownLayer& shown) { return shown.layer == layer; })) request();
+  });
+  const auto redraw = [this] {
+    if (!shown_.empty() && std::ranges::all_of(shown_, [](const ShownLayer& shown) { return shown.spectrum != nullptr; })) rebuild();
+  };
+  connect(&LayerLab::of(workspace_), &LayerLab::solvedChanged, this, redraw);
+  connect(&LayerLab::of(workspace_), &LayerLab::trialsChanged, this, [this, redraw](int layer) {
+    if (shown_.size() == 1 && shown_.front().layer == layer) redraw();
+  });
   connect(&workspace_, &Workspace::draftChanged, this, [this] { followDraft(); });
   choose();
 }
@@ -221,7 +233,7 @@ void SpectrumPanel::explain() {
   if (first.spectrum->whitened_error.empty())
     return notice_->say(tr("Not measured yet: what activations add to the error needs one pass over the calibration text. Until then: the "
                            "singular values of the weights."),
-                        Notice::Tone::warning, tr("Measure"), [this] { workspace_.measure(); });
+                        Notice::Tone::warning, measureText(), [this] { workspace_.measure(); });
   for (const ShownLayer& shown : shown_)
     if (const auto rank = first_contradiction(*shown.spectrum))
       return notice_->say(
@@ -243,6 +255,12 @@ void SpectrumPanel::explain() {
     return notice_->say(tr("%1 has no branch: drag to see what one would give.").arg(method_title(first.scheme.method)));
   if (only_worst_) return notice_->say(tr("Nothing is selected: %1 is the layer with the largest error.").arg(title(first.layer)));
   notice_->clear();
+}
+
+/// The pass also keeps what layers are solved from alone, where the disk has room.
+QString SpectrumPanel::measureText() const {
+  const std::uint64_t bytes = kept_bytes(*workspace_.model(), workspace_.draft().calibration_tokens);
+  return bytes <= most_kept_bytes(cache_folder()) ? tr("Measure, keeps %1").arg(format_megabytes(bytes)) : tr("Measure");
 }
 
 void SpectrumPanel::followDraft() {
@@ -289,15 +307,18 @@ void SpectrumPanel::update(int rank) {
   const auto bound = value_at(s.lower_bound_by_rank, r), same = value_at(s.same_codes_by_rank, r), captured = captured_share(s, r);
   const double predicted = first.prediction ? predicted_at(s, first.prediction->factor, r).value_or(std::nan("")) : std::nan("");
   const bool is_predicted = !std::isnan(predicted);
-  const bool solved = s.achieved_rank && *s.achieved_rank == r && s.achieved_loss_regularized;
+  std::optional<double> solved;  // by B at this rank, or alone
+  if (s.achieved_rank && *s.achieved_rank == r && s.achieved_loss_regularized) solved = *s.achieved_loss_regularized;
+  for (const SolvedAlone* each : LayerLab::of(workspace_).solvedAtRanks(first.layer))
+    if (each->scheme.rank == r) solved = each->record.loss_regularized;
   readout_->setName(cell_predicted_, solved ? tr("solved") : tr("predicted"));
   readout_->setItalic(cell_predicted_, !solved);
   readout_->setValue(
       cell_predicted_,
-      solved         ? per_cent(*s.achieved_loss_regularized)
+      solved         ? per_cent(*solved)
       : is_predicted ? QStringLiteral("≈ ") + per_cent(predicted)
                      : dash,
-      solved         ? tr("Solved, regularised loss: %1 %").arg(100 * *s.achieved_loss_regularized, 0, 'g', 12)
+      solved         ? tr("Solved, regularised loss: %1 %").arg(100 * *solved, 0, 'g', 12)
       : is_predicted ? tr("Predicted: the bound times %1, the factor by which B missed it here; over this role %2 … %3. A run replaces it.")
                            .arg(first.prediction->factor, 0, 'f', 2)
                            .arg(first.prediction->low, 0, 'f', 2)

@@ -17,20 +17,6 @@ namespace {
 constexpr int plot_left = 80;           // pixels: axis name and "0.00001" beside each other
 constexpr double shown_decades = 1e-6;  // of the largest eigenvalue: what lies below is numerical dust
 
-QVector<double> ranks(std::size_t count, std::size_t first) {
-  QVector<double> out(static_cast<qsizetype>(count));
-  for (std::size_t i = 0; i < count; ++i) out[qsizetype(i)] = double(i + first);
-  return out;
-}
-
-QVector<double> in_per_cent(const std::vector<double>& values) {
-  QVector<double> out;
-  out.reserve(qsizetype(values.size()));
-  // A logarithmic axis has no zero: exact zeros (full rank) leave a gap.
-  for (const double value : values) out.push_back(value > 0 ? 100 * value : qQNaN());
-  return out;
-}
-
 }  // namespace
 
 class SpectrumPlots::CostTicker : public QCPAxisTicker {
@@ -316,6 +302,8 @@ void SpectrumPlots::drawLower() {
                QPen(c.a_fill, 1.0));
     if (single && shown.prediction) drawPrediction(shown);
     drawMarkers(shown, single ? c.b_fill : series.color(), single);
+    drawAlone(shown, single ? c.b_fill : series.color(), single);
+    if (single) drawPlainBits(shown);
     if (!single && !s->lower_bound_by_rank.empty()) {
       auto* text = add_text(*lower_, title(shown.layer), 0, 0, series.color(), Qt::AlignRight | Qt::AlignBottom);
       end_labels_.push_back({text, shown.spectrum, s->same_codes_by_rank.empty()});
@@ -335,87 +323,6 @@ void SpectrumPlots::drawLower() {
       remember(text, lower_);
     }
   }
-}
-
-void SpectrumPlots::drawPrediction(const ShownLayer& shown) {
-  const Colours& c = colours();
-  const LayerSpectrum& s = *shown.spectrum;
-  const auto curve = [&](double factor) {
-    std::vector<double> values;
-    for (std::size_t rank = 0; rank < s.lower_bound_by_rank.size(); ++rank) values.push_back(*predicted_at(s, factor, rank));
-    return in_per_cent(values);
-  };
-  const QVector<double> x = ranks(s.lower_bound_by_rank.size(), 0);
-  QCPGraph* low = addCurve(lower_, x, curve(shown.prediction->low), Qt::NoPen);
-  QCPGraph* high = addCurve(lower_, x, curve(shown.prediction->high), Qt::NoPen);
-  QColor ground = c.b_fill;
-  ground.setAlphaF(0.12f);
-  high->setBrush(ground);
-  high->setChannelFillGraph(low);
-  QCPGraph* middle = addCurve(lower_, x, curve(shown.prediction->factor), QPen(c.b_fill, 1.3, Qt::DashLine));
-  estimate_marker_ = lower_->addGraph();
-  estimate_marker_->setLineStyle(QCPGraph::lsNone);
-  estimate_marker_->setScatterStyle(scatter(Marker::diamond, c.b_fill, 10, false));
-  estimate_text_ = add_text(*lower_, {}, 0, 0, c.b_text, Qt::AlignLeft | Qt::AlignBottom);
-  QFont italic = font_of_points(font(), 9, true);
-  italic.setItalic(true);
-  estimate_text_->setFont(italic);
-  estimate_text_->setPadding(QMargins(8, 0, 4, 2));
-  remember(estimate_text_, lower_);
-  estimates_ = {low, high, middle, estimate_marker_};
-}
-
-void SpectrumPlots::movePrediction(int rank) {
-  if (!estimate_marker_) return;
-  const ShownLayer& shown = shown_.front();
-  const auto value = predicted_at(*shown.spectrum, shown.prediction->factor, std::size_t(rank));
-  // At the rank that was solved there is nothing to predict.
-  const bool said = value && *value > 0 && !(shown.spectrum->achieved_rank && int(*shown.spectrum->achieved_rank) == rank);
-  estimate_marker_->data()->clear();
-  estimate_text_->setVisible(said);
-  if (said) {
-    estimate_marker_->addData(rank, 100 * *value);
-    estimate_text_->setText(QStringLiteral("≈ ") + format_error(*value));
-    estimate_text_->position->setCoords(rank, 100 * *value);
-  }
-  lower_->replot(QCustomPlot::rpQueuedReplot);
-}
-
-void SpectrumPlots::showEstimates(bool shown) {
-  for (QCPGraph* graph : estimates_) graph->setVisible(shown);
-  if (estimate_text_) estimate_text_->setVisible(shown && !estimate_marker_->data()->isEmpty());
-}
-
-void SpectrumPlots::drawMarkers(const ShownLayer& shown, const QColor& colour, bool label) {
-  const Colours& c = colours();
-  const std::string& name = info(shown.layer).name;
-  const RunEntry *a = run_in(workspace_, workspace_.slotA()), *b = run_in(workspace_, workspace_.slotB());
-  const LayerRecord* of_b = record_of(b, name);
-  const auto mark = [&](double rank, double loss, Marker marker, const QColor& fill, double size, const QString& text,
-                        const QColor& text_colour) {
-    if (!(loss > 0)) return;
-    QCPGraph* graph = lower_->addGraph();
-    graph->setLineStyle(QCPGraph::lsNone);
-    graph->setScatterStyle(scatter(marker, fill, size));
-    graph->addData(rank, 100 * loss);
-    if (!text.isEmpty()) remember(add_text(*lower_, text, rank, 100 * loss, text_colour, Qt::AlignLeft | Qt::AlignBottom), lower_);
-  };
-  if (label)
-    for (const RunEntry& run : workspace_.runs()) {
-      if (&run == a || &run == b || !of_b) continue;
-      const LayerRecord* other = record_of(&run, name);
-      // The same game only: other activation bits or another rotation are another objective.
-      if (other == nullptr || other->activation_bits != of_b->activation_bits ||
-          !(run.manifest.recipe.rotation == b->manifest.recipe.rotation))
-        continue;
-      mark(double(other->rank), other->loss_regularized, marker_of(other->method), c.codes, 5, {}, c.dim);
-    }
-  if (const LayerRecord* of_a = record_of(a, name); of_a && a != b)
-    mark(double(of_a->rank), of_a->loss_regularized, Marker::disc, c.a_fill, 8,
-         label ? QString("A #%1  %2").arg(a->number).arg(format_error(of_a->loss_regularized)) : QString(), c.a_text);
-  if (of_b)
-    mark(double(of_b->rank), of_b->loss_regularized, Marker::diamond, colour, 10,
-         label ? QString("#%1  %2").arg(b->number).arg(format_error(of_b->loss_regularized)) : QString(), c.b_text);
 }
 
 void SpectrumPlots::resetZoom() {

@@ -52,6 +52,8 @@ class SpectrumPlots : public QWidget {
   void drawPrediction(const ShownLayer& shown);
   void movePrediction(int rank);
   void drawMarkers(const ShownLayer& shown, const QColor& colour, bool label);
+  void drawAlone(const ShownLayer& shown, const QColor& colour, bool label);
+  void drawPlainBits(const ShownLayer& shown);
   void scaleY();
   void placeLabels();
   QCPGraph* addCurve(QCustomPlot* plot, const QVector<double>& x, const QVector<double>& y, const QPen& pen);

@@ -14,6 +14,17 @@ ModelWeights without_head(ModelWeights weights) {
 
 }  // namespace
 
+ModelWeights load_rotated_block(const Model& model, std::size_t block, const RotationChoice& rotation) {
+  ModelWeights weights;
+  weights.config = model.config();
+  weights.embedding = MatrixF(1, model.config().hidden_size);
+  weights.blocks.push_back(load_block(model, block));
+  weights = without_head(std::move(weights));
+  rotate_weights(weights, rotation);
+  weights.head = {};
+  return weights;
+}
+
 FloatStream::FloatStream(const Model& model, const RotationChoice& rotation, const TokenWindows& windows, std::size_t calibration_windows,
                          const std::filesystem::path& spill_folder)
     : model_(model), rotation_(rotation), backend_(make_cpu_backend()) {
@@ -29,13 +40,7 @@ void FloatStream::load() {
   // The block before goes first: two of them would be the most that a run holds.
   transformer_.reset();
   weights_ = {};
-  ModelWeights weights;
-  weights.config = model_.config();
-  weights.embedding = MatrixF(1, model_.config().hidden_size);
-  weights.blocks.push_back(load_block(model_, next_));
-  weights_ = without_head(std::move(weights));
-  rotate_weights(weights_, rotation_);
-  weights_.head = {};
+  weights_ = load_rotated_block(model_, next_, rotation_);
   transformer_ = std::make_unique<Transformer>(backend_, weights_);
   walk_->use(*transformer_, next_);
 }

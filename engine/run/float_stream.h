@@ -46,4 +46,7 @@ class FloatStream {
   std::size_t next_ = 0;
 };
 
+/// One block of the model, rotated, as a model of its own that nobody asks for logits.
+ModelWeights load_rotated_block(const Model& model, std::size_t block, const RotationChoice& rotation);
+
 }  // namespace lrc

@@ -13,6 +13,7 @@
 #include "formats/safetensors.h"
 #include "run/corpus.h"
 #include "run/float_stream.h"
+#include "run/kept_sites.h"
 #include "run/layer_file.h"
 #include "run/layer_tensors.h"
 #include "run/run_folder.h"
@@ -86,7 +87,8 @@ LayerSpectrum measured(const MatrixD& weight, const SiteStatistics& site, const 
 
 }  // namespace
 
-void measure(const Model& model, const Recipe& recipe, const std::filesystem::path& folder, Progress& progress, std::stop_token stop) {
+void measure(const Model& model, const Recipe& recipe, const std::filesystem::path& folder, Progress& progress, std::stop_token stop,
+             const std::filesystem::path& keep) {
   throw_if_stopped(stop);
   const Recipe relevant = relevant_part(recipe);
   if (relevant.weight.bits < 16)
@@ -123,6 +125,9 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
   if (blocks > 0) {
     FloatStream stream(model, relevant.rotation, corpus.windows, corpus.calibration_windows);
     const SiteSchemes schemes(site_count(model.config()), relevant.activation);
+    SampleTaker samples(corpus.calibration_tokens());
+    // All of them or none: a layer that is ready and its neighbour that is not would be hard to explain.
+    const bool keeps = !keep.empty() && kept_bytes(model, corpus.calibration_tokens()) <= most_kept_bytes(keep);
     for (std::size_t block = 0; block < blocks; ++block) {
       throw_if_stopped(stop);
       stream.load();
@@ -134,8 +139,10 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
         stream.advance({}, stop);
         continue;
       }
+      if (keeps) stream.listen(samples.listener());
       auto moments = std::move(stream.advance({&schemes, 1}, stop).front());
       progress.report("calibrate", block + 1, blocks);
+      if (keeps) keep_sites(keep, block, schemes, moments, samples);
       for (const LayerInfo* layer : missing) {
         const Site site = layer->site();
         const SecondMoments* all = site.kind == SiteKind::mlp_input ? &moments.by_site[std::size_t(site.kind)] : nullptr;

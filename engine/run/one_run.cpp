@@ -38,6 +38,14 @@ std::string differing_fields(const Recipe& there, const Recipe& here) {
 /// Relative to ‖W X‖²; NaN when that is zero.
 double relative(double value, double norm) { return value / norm; }
 
+Json describe_machine() {
+  const auto backend = make_cpu_backend();
+  const auto& cpu = backend->info();
+  return {{"processor", cpu.name}, {"features", cpu.features}, {"threads", thread_count()}, {"memory_bytes", cpu.memory_bytes}};
+}
+
+}  // namespace
+
 LayerRecord record_of(const LayerTask& task, const LayerSolution& solution, double seconds, const std::string& sha256) {
   const auto& layer = *task.layer;
   const auto& scheme = task.scheme;
@@ -64,18 +72,10 @@ LayerRecord record_of(const LayerTask& task, const LayerSolution& solution, doub
   record.tokens = task.tokens;
   record.warning = task.warning;
   record.seconds = seconds;
-  record.file = "layers/" + layer.name + ".safetensors";
+  if (!sha256.empty()) record.file = "layers/" + layer.name + ".safetensors";
   record.sha256 = sha256;
   return record;
 }
-
-Json describe_machine() {
-  const auto backend = make_cpu_backend();
-  const auto& cpu = backend->info();
-  return {{"processor", cpu.name}, {"features", cpu.features}, {"threads", thread_count()}, {"memory_bytes", cpu.memory_bytes}};
-}
-
-}  // namespace
 
 OneRun::OneRun(const RunRequest& request, std::shared_ptr<const Model> model, std::shared_ptr<const RunCorpus> corpus)
     : request_(request), model_(std::move(model)), corpus_(std::move(corpus)) {

@@ -18,6 +18,9 @@ namespace lrc {
 /// The recipe's fields that decide what is computed: not its name, and not where the text lies (its hash counts).
 Json deciding_fields(const Recipe& recipe);
 
+/// What a manifest says of a solved layer. `sha256` is that of its file; empty when it has none, then the record names no file.
+LayerRecord record_of(const LayerTask& task, const LayerSolution& solution, double seconds, const std::string& sha256);
+
 class OneRun {
  public:
   /// Checks everything, then opens the folder and starts or continues its manifest. A refusal leaves no folder behind.

@@ -13,10 +13,7 @@ std::vector<double> relative(std::vector<double> values, double norm) {
   return values;
 }
 
-}  // namespace
-
-LayerSpectrum spectrum_of_run(const std::filesystem::path& run_folder, const std::string& layer) {
-  auto facts = read_layer_facts(run_folder, layer);
+LayerSpectrum spectrum_of(const std::string& layer, LayerFacts facts) {
   LayerSpectrum spectrum;
   spectrum.name = layer;
   spectrum.out_features = facts.out_features;
@@ -32,6 +29,16 @@ LayerSpectrum spectrum_of_run(const std::filesystem::path& run_folder, const std
     spectrum.achieved_loss_regularized = facts.losses.loss_regularized / norm;
   }
   return spectrum;
+}
+
+}  // namespace
+
+LayerSpectrum spectrum_of_run(const std::filesystem::path& run_folder, const std::string& layer) {
+  return spectrum_of(layer, read_layer_facts(run_folder, layer));
+}
+
+LayerSpectrum spectrum_of_solution(const std::string& layer, const LayerSolution& solution) {
+  return spectrum_of(layer, {solution.scheme, solution.weight.out_features, solution.weight.in_features, solution.losses, solution.curves});
 }
 
 LayerSpectrum spectrum_of_weights(const Model& model, const LayerInfo& layer, const WeightScheme& scheme) {

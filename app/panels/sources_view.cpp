@@ -1,0 +1,152 @@
+#include "panels/sources_view.h"
+
+#include <QHBoxLayout>
+#include <QRegularExpression>
+#include <QVBoxLayout>
+#include <algorithm>
+
+#include "models/draft_edits.h"
+#include "models/error_summary.h"
+#include "models/layer_lab.h"
+#include "models/prediction.h"
+#include "models/run_facts.h"
+#include "panels/help_table.h"
+#include "panels/panel_widgets.h"
+#include "panels/plot_tools.h"
+#include "plot_style.h"
+
+namespace lrc::app {
+
+SourcesView::SourcesView(Workspace& workspace, QWidget* parent) : QWidget(parent), workspace_(workspace) {
+  auto* column = new QVBoxLayout(this);
+  column->setContentsMargins(0, 8, 0, 0);
+  column->setSpacing(4);
+  sentence_ = make_sentence("sourcesSentence", this);
+  column->addWidget(sentence_);
+  auto* row = new QHBoxLayout;
+  row->setSpacing(8);
+  plot_ = new QCustomPlot(this);
+  plot_->setObjectName("sourcesPlot");
+  plot_->setAccessibleName(tr("Where this layer’s error comes from"));
+  plot_->setMinimumSize(160, 90);
+  help_ = new HelpTable(workspace_, this);
+  row->addWidget(plot_, 3);
+  row->addWidget(help_, 2);
+  column->addLayout(row, 1);
+  connect(&workspace_, &Workspace::selectionChanged, this, &SourcesView::refresh);
+  connect(&workspace_, &Workspace::draftChanged, this, &SourcesView::draw);
+  connect(&workspace_, &Workspace::spectrumReady, this, [this](int layer) {
+    if (layer == currentLayer()) draw();
+  });
+  connect(&LayerLab::of(workspace_), &LayerLab::solvedChanged, this, &SourcesView::draw);
+  connect(&LayerLab::of(workspace_), &LayerLab::trialsChanged, this, [this](int layer) {
+    if (layer == currentLayer()) draw();
+  });
+}
+
+int SourcesView::currentLayer() const {
+  if (!workspace_.hasModel()) return -1;
+  if (workspace_.currentLayer() >= 0) return workspace_.currentLayer();
+  const RunEntry* b = run_in(workspace_, workspace_.slotB());
+  const LayerRecord* worst = b ? worst_layer(b->manifest) : nullptr;
+  const LayerInfo* layer = worst ? workspace_.model()->find_layer(worst->name) : nullptr;
+  return layer ? int(layer - workspace_.model()->layers().data()) : -1;
+}
+
+void SourcesView::refresh() {
+  draw();
+  help_->setLayer(isVisible() ? currentLayer() : -1);
+}
+
+void SourcesView::showEvent(QShowEvent* event) {
+  QWidget::showEvent(event);
+  refresh();
+}
+
+void SourcesView::hideEvent(QHideEvent* event) {
+  QWidget::hideEvent(event);
+  help_->setLayer(-1);
+}
+
+void SourcesView::draw() {
+  plot_->clearPlottables();
+  plot_->clearItems();
+  const int layer = currentLayer();
+  const LayerLab& lab = LayerLab::of(workspace_);
+  const SolvedAlone* alone = layer < 0 ? nullptr : lab.solved(layer);
+  const LayerRecord* of_b = layer < 0 ? nullptr : workspace_.record(workspace_.slotB(), layer);
+  const LayerRecord* record = of_b;
+  if (!record && alone) record = &alone->record;
+  if (!record && layer >= 0)
+    if (const LayerTrials* trials = lab.trials(layer)) record = &trials->now;
+  if (record == nullptr) {
+    sentence_->setText(layer < 0 ? QString() : tr("This layer is not solved in B; Shift+F5 solves it alone."));
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+    return;
+  }
+  const Colours& c = colours();
+  const QString name = QString::fromStdString(short_name(workspace_.model()->layers()[std::size_t(layer)]));
+  sentence_->setText(tr("<b>%1</b>%2: ").arg(name.toHtmlEscaped(), workspace_.currentLayer() < 0 ? tr(" (worst layer)") : QString()) +
+                     describe_sources(*record));
+  style_plot(*plot_);
+  enum class Kind { bar, bound, estimate };
+  struct Bar {
+    QString name;
+    double value;
+    QColor colour;
+    Kind kind = Kind::bar;
+  };
+  std::vector<Bar> bars = {{tr("weights only"), record->weights_only, c.codes},
+                           {tr("activations only"), record->activations_only, c.codes},
+                           {tr("both, no branch"), record->loss_uncorrected, c.a_fill},
+                           {tr("with branch"), record->loss, c.b_fill}};
+  const auto& scheme = workspace_.draftSchemes()[std::size_t(layer)];
+  if (alone && of_b)
+    bars.push_back({tr("draft, solved alone"), alone->record.loss, c.b_fill});
+  else if (const auto draft = predicted_loss(workspace_, layer); draft && scheme && scheme->rank != record->rank)
+    bars.push_back({tr("predicted, rank %1").arg(scheme->rank), *draft, c.b_fill, Kind::estimate});
+  bars.push_back({of_b ? tr("B, regularised") : tr("the same, regularised"), record->loss_regularized, c.scales});
+  bars.push_back({tr("bound of it, rank %1").arg(record->rank), record->lower_bound, c.text, Kind::bound});
+  auto ticker = QSharedPointer<QCPAxisTickerText>::create();
+  double highest = 0;
+  for (std::size_t i = 0; i < bars.size(); ++i) {
+    const double y = double(bars.size() - i), value = 100 * bars[i].value;
+    highest = std::max(highest, value);
+    ticker->addTick(y, bars[i].name);
+    if (bars[i].kind == Kind::bound) {
+      auto* line = new QCPItemLine(plot_);
+      line->start->setCoords(0, y);
+      line->end->setCoords(value, y);
+      line->setPen(QPen(c.text, 1.3, Qt::DotLine));
+      line->setTail(QCPLineEnding::esNone);
+      line->setHead(QCPLineEnding(QCPLineEnding::esBar, 12));
+    } else {
+      auto* bar = new QCPBars(plot_->yAxis, plot_->xAxis);
+      bar->setWidth(0.42);
+      const bool estimate = bars[i].kind == Kind::estimate;
+      QColor ground = bars[i].colour;
+      if (estimate) ground.setAlphaF(0.15f);
+      bar->setPen(estimate ? QPen(bars[i].colour, 1.3, Qt::DashLine) : QPen(Qt::NoPen));
+      bar->setBrush(ground);
+      bar->addData(y, value);
+    }
+    const QString sign = bars[i].kind == Kind::bound      ? QStringLiteral("≥ ")
+                         : bars[i].kind == Kind::estimate ? QStringLiteral("≈ ")
+                                                          : QString();
+    auto* text = add_text(*plot_, sign + format_error(bars[i].value), value, y, c.text, Qt::AlignLeft | Qt::AlignVCenter);
+    QFont bold = font_of_points(font(), 9, true);
+    bold.setItalic(bars[i].kind == Kind::estimate);
+    text->setFont(bold);
+  }
+  plot_->yAxis->setTicker(ticker);
+  plot_->yAxis->setLabel({});
+  plot_->yAxis->setRange(0.4, double(bars.size()) + 0.6);
+  plot_->yAxis->grid()->setVisible(false);
+  make_linear(*plot_->xAxis, tr("error, % of ‖WX‖²"));
+  plot_->setToolTip(tr("The parts do not add exactly: weights and activations also err together."));
+  plot_->xAxis->setRange(0, highest > 0 ? highest * 1.3 : 1);
+  plot_->setAccessibleDescription(sentence_->text().remove(QRegularExpression("<[^>]*>")));
+  plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+}  // namespace lrc::app

@@ -1,0 +1,132 @@
+// What stands in the lower plot beside the curves: the prediction, runs, layers solved alone, plain bits at their cost.
+#include <algorithm>
+#include <cmath>
+
+#include "models/layer_lab.h"
+#include "models/run_facts.h"
+#include "models/spectrum_curves.h"
+#include "panels/panel_widgets.h"
+#include "panels/plot_tools.h"
+#include "panels/spectrum_plots.h"
+#include "plot_style.h"
+
+namespace lrc::app {
+
+void SpectrumPlots::drawPrediction(const ShownLayer& shown) {
+  const Colours& c = colours();
+  const LayerSpectrum& s = *shown.spectrum;
+  const auto curve = [&](double factor) {
+    std::vector<double> values;
+    for (std::size_t rank = 0; rank < s.lower_bound_by_rank.size(); ++rank) values.push_back(*predicted_at(s, factor, rank));
+    return in_per_cent(values);
+  };
+  const QVector<double> x = ranks(s.lower_bound_by_rank.size(), 0);
+  QCPGraph* low = addCurve(lower_, x, curve(shown.prediction->low), Qt::NoPen);
+  QCPGraph* high = addCurve(lower_, x, curve(shown.prediction->high), Qt::NoPen);
+  QColor ground = c.b_fill;
+  ground.setAlphaF(0.12f);
+  high->setBrush(ground);
+  high->setChannelFillGraph(low);
+  QCPGraph* middle = addCurve(lower_, x, curve(shown.prediction->factor), QPen(c.b_fill, 1.3, Qt::DashLine));
+  estimate_marker_ = lower_->addGraph();
+  estimate_marker_->setLineStyle(QCPGraph::lsNone);
+  estimate_marker_->setScatterStyle(scatter(Marker::diamond, c.b_fill, 10, false));
+  estimate_text_ = add_text(*lower_, {}, 0, 0, c.b_text, Qt::AlignLeft | Qt::AlignBottom);
+  QFont italic = font_of_points(font(), 9, true);
+  italic.setItalic(true);
+  estimate_text_->setFont(italic);
+  estimate_text_->setPadding(QMargins(8, 0, 4, 2));
+  remember(estimate_text_, lower_);
+  estimates_ = {low, high, middle, estimate_marker_};
+}
+
+void SpectrumPlots::movePrediction(int rank) {
+  if (!estimate_marker_) return;
+  const ShownLayer& shown = shown_.front();
+  const auto value = predicted_at(*shown.spectrum, shown.prediction->factor, std::size_t(rank));
+  // At a rank that was solved there is nothing to predict.
+  const auto alone = LayerLab::of(workspace_).solvedAtRanks(shown.layer);
+  const bool solved = (shown.spectrum->achieved_rank && int(*shown.spectrum->achieved_rank) == rank) ||
+                      std::ranges::any_of(alone, [rank](const SolvedAlone* each) { return int(each->scheme.rank) == rank; });
+  const bool said = value && *value > 0 && !solved;
+  estimate_marker_->data()->clear();
+  estimate_text_->setVisible(said);
+  if (said) {
+    estimate_marker_->addData(rank, 100 * *value);
+    estimate_text_->setText(QStringLiteral("≈ ") + format_error(*value));
+    estimate_text_->position->setCoords(rank, 100 * *value);
+  }
+  lower_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+void SpectrumPlots::showEstimates(bool shown) {
+  for (QCPGraph* graph : estimates_) graph->setVisible(shown);
+  if (estimate_text_) estimate_text_->setVisible(shown && !estimate_marker_->data()->isEmpty());
+}
+
+void SpectrumPlots::drawMarkers(const ShownLayer& shown, const QColor& colour, bool label) {
+  const Colours& c = colours();
+  const std::string& name = info(shown.layer).name;
+  const RunEntry *a = run_in(workspace_, workspace_.slotA()), *b = run_in(workspace_, workspace_.slotB());
+  const LayerRecord* of_b = record_of(b, name);
+  const auto mark = [&](double rank, double loss, Marker marker, const QColor& fill, double size, const QString& text,
+                        const QColor& text_colour) {
+    if (!(loss > 0)) return;
+    QCPGraph* graph = lower_->addGraph();
+    graph->setLineStyle(QCPGraph::lsNone);
+    graph->setScatterStyle(scatter(marker, fill, size));
+    graph->addData(rank, 100 * loss);
+    if (!text.isEmpty()) remember(add_text(*lower_, text, rank, 100 * loss, text_colour, Qt::AlignLeft | Qt::AlignBottom), lower_);
+  };
+  if (label)
+    for (const RunEntry& run : workspace_.runs()) {
+      if (&run == a || &run == b || !of_b) continue;
+      const LayerRecord* other = record_of(&run, name);
+      // The same game only: other activation bits or another rotation are another objective.
+      if (other == nullptr || other->activation_bits != of_b->activation_bits ||
+          !(run.manifest.recipe.rotation == b->manifest.recipe.rotation))
+        continue;
+      mark(double(other->rank), other->loss_regularized, marker_of(other->method), c.codes, 5, {}, c.dim);
+    }
+  if (const LayerRecord* of_a = record_of(a, name); of_a && a != b)
+    mark(double(of_a->rank), of_a->loss_regularized, Marker::disc, c.a_fill, 8,
+         label ? QString("A #%1  %2").arg(a->number).arg(format_error(of_a->loss_regularized)) : QString(), c.a_text);
+  if (of_b)
+    mark(double(of_b->rank), of_b->loss_regularized, Marker::diamond, colour, 10,
+         label ? QString("#%1  %2").arg(b->number).arg(format_error(of_b->loss_regularized)) : QString(), c.b_text);
+}
+
+void SpectrumPlots::drawAlone(const ShownLayer& shown, const QColor& colour, bool label) {
+  for (const SolvedAlone* each : LayerLab::of(workspace_).solvedAtRanks(shown.layer)) {
+    const double loss = 100 * each->record.loss_regularized;
+    if (!(loss > 0)) continue;
+    QCPGraph* graph = lower_->addGraph();
+    graph->setLineStyle(QCPGraph::lsNone);
+    graph->setScatterStyle(scatter(Marker::diamond, colour, 7));
+    graph->addData(double(each->scheme.rank), loss);
+    if (label)
+      remember(add_text(*lower_, format_error(each->record.loss_regularized), double(each->scheme.rank), loss, colours().b_text,
+                        Qt::AlignLeft | Qt::AlignBottom),
+               lower_);
+  }
+}
+
+// More bits and no branch: a square stands at the rank whose factors cost as much.
+void SpectrumPlots::drawPlainBits(const ShownLayer& shown) {
+  const LayerTrials* trials = LayerLab::of(workspace_).trials(shown.layer);
+  if (!trials || !(costPerRank() > 0)) return;
+  const Colours& c = colours();
+  for (const PlainBits& plain : trials->plain) {
+    if (!(plain.loss_regularized > 0)) continue;
+    const double rank = plain.extra_bits_per_weight / costPerRank(), loss = 100 * plain.loss_regularized;
+    QCPGraph* graph = lower_->addGraph();
+    graph->setLineStyle(QCPGraph::lsNone);
+    graph->setScatterStyle(scatter(Marker::square, c.a_fill, 7));
+    graph->addData(rank, loss);
+    auto* text = add_text(*lower_, QString("W%1").arg(plain.bits), rank, loss, c.a_text, Qt::AlignLeft | Qt::AlignVCenter);
+    text->setPadding(QMargins(6, 0, 0, 0));
+    remember(text, lower_);
+  }
+}
+
+}  // namespace lrc::app

@@ -1,0 +1,234 @@
+#include "run/kept_sites.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/hash.h"
+#include "formats/safetensors.h"
+#include "run/corpus.h"
+#include "run/layer_tensors.h"
+#include "run/scheme_json.h"
+#include "tensor/dtype.h"
+
+namespace lrc {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* format_version = "1";
+constexpr const char* advice = "; delete it, it is made anew.";
+
+fs::path file_of(const fs::path& folder, const Site& site, const ActivationScheme& scheme) {
+  LayerScheme carrier;
+  carrier.activation = scheme;
+  const std::string hash = sha256_of(to_json(carrier).dump()).substr(0, 12);
+  return folder / "sites" / (std::to_string(site.block) + "-" + std::to_string(site.index()) + "-" + hash + ".safetensors");
+}
+
+std::vector<double> lower_triangle(const MatrixD& matrix) {
+  std::vector<double> values;
+  values.reserve(matrix.rows() * (matrix.rows() + 1) / 2);
+  for (std::size_t row = 0; row < matrix.rows(); ++row) values.insert(values.end(), matrix.row(row), matrix.row(row) + row + 1);
+  return values;
+}
+
+MatrixD symmetric(std::span<const double> lower, std::size_t width) {
+  MatrixD matrix(width, width);
+  std::size_t at = 0;
+  for (std::size_t row = 0; row < width; ++row)
+    for (std::size_t column = 0; column <= row; ++column) matrix(row, column) = matrix(column, row) = lower[at++];
+  return matrix;
+}
+
+bool is_symmetric(const MatrixD& matrix) {
+  for (std::size_t row = 0; row < matrix.rows(); ++row)
+    for (std::size_t column = 0; column < row; ++column)
+      if (matrix(row, column) != matrix(column, row)) return false;
+  return true;
+}
+
+/// Tokens of a site's sample: twice its width, at least 1,024 and at most 4,096, and not above what there is.
+std::size_t sample_tokens(std::size_t width, std::size_t calibration_tokens) {
+  return std::min(calibration_tokens, std::clamp<std::size_t>(2 * width, 1024, 4096));
+}
+
+std::uint64_t file_bytes(std::size_t width, std::size_t sample) {
+  return std::uint64_t(width) * width * 16 + std::uint64_t(width) * 32 + std::uint64_t(sample) * width * 2;
+}
+
+/// Removes the files that were used longest ago until all of the cache is within the limit.
+void trim(const fs::path& cache, std::uint64_t limit) {
+  struct File {
+    fs::path path;
+    fs::file_time_type used;
+    std::uint64_t bytes;
+  };
+  std::vector<File> files;
+  std::uint64_t sum = 0;
+  std::error_code code;
+  for (fs::recursive_directory_iterator entry(cache, code), end; !code && entry != end; entry.increment(code)) {
+    if (!entry->is_regular_file(code) || entry->path().extension() != ".safetensors") continue;
+    files.push_back({entry->path(), entry->last_write_time(code), entry->file_size(code)});
+    sum += files.back().bytes;
+  }
+  std::ranges::sort(files, {}, &File::used);
+  for (const File& file : files) {
+    if (sum <= limit) break;
+    if (fs::remove(file.path, code)) sum -= file.bytes;
+  }
+}
+
+}  // namespace
+
+fs::path kept_sites_folder(const Recipe& recipe, const Model& model) {
+  const RotationChoice& rotation = recipe.rotation;
+  const Json key = {model.checkpoint().sha256(),
+                    sha256_of_file(corpus_file(recipe)),
+                    recipe.calibration_tokens,
+                    recipe.calibration_context,
+                    rotation.r1,
+                    rotation.r2,
+                    rotation.r4,
+                    rotation.seed};
+  return cache_folder() / "moments" / sha256_of(key.dump()).substr(0, 24);
+}
+
+std::uint64_t kept_bytes(const Model& model, std::size_t calibration_tokens) {
+  std::uint64_t sum = 0;
+  std::vector<Site> seen;
+  for (const auto& layer : model.layers()) {
+    const Site site = layer.site();
+    if (std::ranges::find(seen, site) != seen.end()) continue;
+    seen.push_back(site);
+    sum += file_bytes(layer.in_features, sample_tokens(layer.in_features, calibration_tokens));
+  }
+  return sum;
+}
+
+std::uint64_t most_kept_bytes(const fs::path& folder) {
+  constexpr std::uint64_t most = std::uint64_t(8) << 30;
+  fs::path there = folder;
+  std::error_code code;
+  while (!there.empty() && !fs::exists(there, code) && there != there.parent_path()) there = there.parent_path();
+  const auto space = fs::space(there, code);
+  return code ? 0 : std::min<std::uint64_t>(most, space.available / 4);
+}
+
+void keep_site(const fs::path& folder, const Site& site, const ActivationScheme& scheme, const SecondMoments& moments,
+               const MatrixF& sample) {
+  const auto file = file_of(folder, site, scheme);
+  const fs::path cache = folder.parent_path();
+  const std::uint64_t limit = most_kept_bytes(cache);
+  // Only moments that the lower triangles bring back to the bit.
+  if (file_bytes(moments.width(), sample.rows()) > limit || moments.has_drift() || !is_symmetric(moments.s_y) || !is_symmetric(moments.s_e))
+    return;
+  std::error_code code;
+  fs::create_directories(file.parent_path(), code);
+  if (code) throw Error(ErrorKind::io, "The folder " + file.parent_path().string() + " cannot be made: " + code.message() + ".");
+  SafetensorsWriter out;
+  write_row(out, "s_y", lower_triangle(moments.s_y));
+  write_row(out, "s_e", lower_triangle(moments.s_e));
+  out.add("s_ey", moments.s_ey);
+  write_row(out, "sum_of_magnitudes", moments.channels.sum_of_magnitudes);
+  write_row(out, "largest", moments.channels.largest);
+  write_row(out, "largest_batch_mean", moments.channels.largest_batch_mean);
+  if (!sample.empty()) out.add_half("sample", sample);
+  out.set_metadata("format_version", format_version);
+  out.set_metadata("tokens", std::to_string(moments.tokens));
+  out.write(file);
+  trim(cache, limit);
+}
+
+bool is_kept(const fs::path& folder, const Site& site, const ActivationScheme& scheme) {
+  std::error_code code;
+  return fs::is_regular_file(file_of(folder, site, scheme), code);
+}
+
+std::optional<KeptSite> kept_site(const fs::path& folder, const Site& site, const ActivationScheme& scheme) {
+  if (!is_kept(folder, site, scheme)) return {};
+  const auto path = file_of(folder, site, scheme);
+  const auto file = SafetensorsFile::open(path);
+  const auto refuse = [&](const std::string& what) { throw Error(ErrorKind::bad_file, path.string() + ": " + what + advice); };
+  const auto& metadata = file.metadata();
+  const auto text = [&](const char* key) {
+    const auto found = metadata.find(key);
+    if (found == metadata.end()) refuse(std::string("the metadata lacks ") + key);
+    return found->second;
+  };
+  if (text("format_version") != format_version) {
+    std::error_code code;
+    fs::remove(path, code);
+    return {};
+  }
+  KeptSite kept;
+  SecondMoments& moments = kept.moments;
+  const std::string tokens = text("tokens");
+  if (std::from_chars(tokens.data(), tokens.data() + tokens.size(), moments.tokens).ec != std::errc()) refuse("tokens is no number");
+  const auto read = [&](const char* name) {
+    if (file.get(name).dtype != DType::f64) refuse(std::string(name) + " is not F64");
+    MatrixD values = file.read_double(name);
+    if (!std::ranges::all_of(values.flat(), [](double value) { return std::isfinite(value); }))
+      refuse(std::string(name) + " holds a value that is no number");
+    return values;
+  };
+  moments.s_ey = read("s_ey");
+  const std::size_t width = moments.s_ey.rows();
+  if (width == 0 || moments.s_ey.columns() != width) refuse("s_ey is not square");
+  const auto triangle = [&](const char* name) {
+    const MatrixD lower = read(name);
+    if (lower.size() != width * (width + 1) / 2) refuse(std::string(name) + " has the wrong size");
+    return symmetric(lower.flat(), width);
+  };
+  moments.s_y = triangle("s_y");
+  moments.s_e = triangle("s_e");
+  const auto channels = [&](const char* name) -> std::vector<double> {
+    if (!file.find(name)) return {};
+    const MatrixD values = read(name);
+    if (values.size() != width) refuse(std::string(name) + " has the wrong size");
+    return {values.flat().begin(), values.flat().end()};
+  };
+  moments.channels.sum_of_magnitudes = channels("sum_of_magnitudes");
+  moments.channels.largest = channels("largest");
+  moments.channels.largest_batch_mean = channels("largest_batch_mean");
+  if (file.find("sample")) {
+    kept.sample = file.read_float("sample");
+    if (kept.sample.columns() != width) refuse("sample has the wrong width");
+  }
+  std::error_code code;  // a cache that cannot be written is read all the same
+  fs::last_write_time(path, fs::file_time_type::clock::now(), code);
+  return kept;
+}
+
+SiteObserver SampleTaker::listener() {
+  taken_.clear();
+  return [this](const Site& site, const float* x, std::size_t tokens, std::size_t width) {
+    Taken& taken = taken_[site.index()];
+    taken.width = width;
+    const double share = double(sample_tokens(width, calibration_tokens_)) / double(calibration_tokens_);
+    for (std::size_t t = 0; t < tokens; ++t) {
+      // Multiples of the golden ratio are spread as evenly as numbers can be.
+      const auto place = std::uint32_t(taken.seen++) * 2654435769u;
+      if (double(place) < share * 4294967296.0) taken.rows.insert(taken.rows.end(), x + t * width, x + (t + 1) * width);
+    }
+  };
+}
+
+MatrixF SampleTaker::take(std::size_t site_index) {
+  const auto found = taken_.find(site_index);
+  if (found == taken_.end() || found->second.rows.empty()) return {};
+  const Taken& taken = found->second;
+  MatrixF sample(taken.rows.size() / taken.width, taken.width);
+  std::ranges::transform(taken.rows, sample.data(), round_to_half);
+  taken_.erase(found);
+  return sample;
+}
+
+void keep_sites(const fs::path& folder, std::size_t block, const SiteSchemes& schemes, const BlockMoments& moments, SampleTaker& samples) {
+  for (std::size_t s = 0; s < moments.by_site.size(); ++s)
+    if (moments.by_site[s].tokens > 0) keep_site(folder, site_at(block, s), schemes[s], moments.by_site[s], samples.take(s));
+}
+
+}  // namespace lrc
