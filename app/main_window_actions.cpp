@@ -12,8 +12,10 @@
 #include "base/files.h"
 #include "command_palette.h"
 #include "main_window.h"
+#include "models/allocator.h"
 #include "models/draft_edits.h"
 #include "models/layer_lab.h"
+#include "models/sensitivities.h"
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
 #include "widgets.h"
@@ -158,6 +160,11 @@ void MainWindow::make_menus() {
   });
   run->addSeparator();
   add_action(run, "measureAction", tr("&Measure the layers"), QKeySequence("Ctrl+M"), [this] { workspace_.measure(); });
+  add_action(run, "sensitivityAction", tr("Measure the s&ensitivities"), {}, [this] { Sensitivities::of(workspace_).measure(); });
+  add_action(run, "allocateAction", tr("&Allocate ranks…"), {}, [this] {
+    workspace_.setPerspective(Perspective::explore);
+    Allocator::of(workspace_).show();
+  });
   add_action(run, "swapSlotsAction", tr("S&wap A and B"), QKeySequence("Ctrl+Shift+X"), [this] { workspace_.swapSlots(); });
 
   QMenu* view = menuBar()->addMenu(tr("&View"));
@@ -222,6 +229,7 @@ void MainWindow::update_actions() {
   const bool paused = std::any_of(runs.begin(), runs.end(), [](const RunEntry& run) { return run.state == RunEntry::State::paused; });
   enable("pauseAction", workspace_.runningRun() || paused);
   enable("stopAction", workspace_.runningRun() || workspace_.measuring());
+  for (const char* name : {"sensitivityAction", "allocateAction"}) enable(name, has_model);
   enable("measureAction", has_model && !workspace_.isMeasured() && !workspace_.measuring());
   enable("swapSlotsAction", has_model && !(workspace_.slotA() == workspace_.slotB()));
 }

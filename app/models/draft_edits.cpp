@@ -10,9 +10,9 @@
 
 namespace lrc::app {
 
-namespace {
-
 bool is_rule(const Override& change) { return change.pattern.find_first_of("*?[") != std::string::npos; }
+
+namespace {
 
 std::vector<std::string> split_names(const std::string& pattern) {
   std::vector<std::string> names;

@@ -11,6 +11,9 @@
 
 namespace lrc::app {
 
+/// Whether an override is a rule: its pattern has wildcards. Others are layers' own settings.
+bool is_rule(const Override& change);
+
 /// A number as people type it into selected rows: 86, +5, -5, *1.5, 10%.
 struct Formula {
   enum class Kind { set, add, multiply, percent } kind = Kind::set;

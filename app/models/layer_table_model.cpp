@@ -9,6 +9,8 @@
 #include "models/layer_lab.h"
 #include "models/notebook.h"
 #include "models/prediction.h"
+#include "models/recipe_rules.h"
+#include "models/sensitivities.h"
 #include "plot_style.h"
 
 namespace lrc::app {
@@ -32,6 +34,7 @@ LayerTableModel::LayerTableModel(Workspace& workspace, QObject* parent) : QAbstr
   });
   connect(&Notebook::of(workspace), &Notebook::changed, this, &LayerTableModel::refresh);
   connect(&LayerLab::of(workspace), &LayerLab::solvedChanged, this, &LayerTableModel::refresh);
+  connect(&Sensitivities::of(workspace), &Sensitivities::changed, this, &LayerTableModel::refresh);
   late_.setSingleShot(true);
   late_.setInterval(40);
   connect(&late_, &QTimer::timeout, this, &LayerTableModel::refresh);
@@ -107,6 +110,7 @@ void LayerTableModel::refresh() {
   const RunEntry* reference = workspace_.referenceRun();
   const Notebook& notebook = Notebook::of(workspace_);
   double total = 0;
+  most_sensitive_ = 0;
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     LayerRow& row = rows_[i];
     row.scheme = schemes[i];
@@ -125,6 +129,10 @@ void LayerTableModel::refresh() {
     row.facts.has_note = !notebook.layerNote(row.facts.name).isEmpty();
     fill_errors(int(i), row);
     fill_draft(int(i), row);
+    const auto sensitive = Sensitivities::of(workspace_).value(int(i));
+    row.sensitivity = sensitive ? sensitive->nats : unknown;
+    row.sensitivity_estimated = sensitive && sensitive->estimated;
+    if (sensitive) most_sensitive_ = std::max(most_sensitive_, sensitive->nats);
     row.facts.weights_only = row.weights_only * 100;
     row.facts.activations_only = row.activations_only * 100;
     row.facts.rank = row.scheme ? double(row.scheme->rank) : unknown;
@@ -173,6 +181,7 @@ QVariant LayerTableModel::headerData(int section, Qt::Orientation orientation, i
       {"Weights", "only, %", "Error of B's codes with unquantized activations, without a branch."},
       {"Activations", "only, %", "Error of quantized activations with the original weight."},
       {"Share", "%", "Of the model's error times size."},
+      {"Sens.", "mnat", "KL that the model has when this layer alone is quantized. ≈: of plain quantization, scaled to B's error."},
   };
   const Title& title = titles[section];
   if (role == Qt::DisplayRole) return tr(title.name);
@@ -215,6 +224,8 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
         return row.activations_only;
       case share:
         return row.share;
+      case sensitivity:
+        return row.sensitivity;
       case shape:
         return double(row.out_features * row.in_features);
       case marks:
@@ -245,6 +256,9 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
                    : QString("%1%2").arg(value() > 0 ? QString(QChar(0x2212)) : "+").arg(std::abs(value()) * 100, 0, 'f', 0);
       case share:
         return std::isnan(value()) ? QString("–") : QString::number(value() * 100, 'f', 1);
+      case sensitivity:
+        if (std::isnan(value())) return QString("–");
+        return (row.sensitivity_estimated ? QStringLiteral("≈ ") : QString()) + format_kl(value() * 1000);
       case error_b:
         if (!std::isnan(row.draft)) return (row.draft_solved ? QString() : QStringLiteral("≈ ")) + format_error(row.draft);
         return percent_text(value());
@@ -262,11 +276,17 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
       const QString note = Notebook::of(workspace_).layerNote(row.facts.name);
       return note.isEmpty() ? row.facts.name : row.facts.name + '\n' + note;
     }
-    if (index.column() == rank && row.scheme)
-      return tr("%1 % of min(in, out)")
-          .arg(double(row.scheme->rank) * 100 / double(std::min(row.out_features, row.in_features)), 0, 'f', 0);
-    if (index.column() == bits && row.scheme)
-      return tr("weights %1 bits, activations %2 bits").arg(row.scheme->weight.bits).arg(row.scheme->activation.bits);
+    if (index.column() == rank && row.scheme) {
+      const QString per_cent =
+          tr("%1 % of min(in, out)").arg(double(row.scheme->rank) * 100 / double(std::min(row.out_features, row.in_features)), 0, 'f', 0);
+      const QString chain = rank_chain(workspace_.draft(), workspace_.model()->layers()[std::size_t(index.row())]);
+      return chain.isEmpty() ? per_cent : chain + '\n' + per_cent;
+    }
+    if (index.column() == bits && row.scheme) {
+      const QString both = tr("weights %1 bits, activations %2 bits").arg(row.scheme->weight.bits).arg(row.scheme->activation.bits);
+      const QString chain = bits_chain(workspace_.draft(), workspace_.model()->layers()[std::size_t(index.row())]);
+      return chain.isEmpty() ? both : chain + '\n' + both;
+    }
     if (index.column() == size && row.scheme) {
       const double weights = double(row.out_features * row.in_features);
       return tr("codes %1, scales %2, factors %3 bits per weight")
@@ -282,6 +302,10 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
           .arg(std::sqrt(error_value) * 100, 0, 'f', 1)
           .arg(percent_text(row.bound));
     }
+    if (index.column() == sensitivity && !std::isnan(row.sensitivity))
+      return row.sensitivity_estimated ? tr("estimate: %1 mnat; the plainly quantized layer’s, times what B leaves of its error")
+                                             .arg(row.sensitivity * 1000, 0, 'g', 4)
+                                       : tr("solved: %1 mnat per token").arg(row.sensitivity * 1000, 0, 'g', 6);
     if (index.column() == marks) {
       QStringList marks_text;
       if (row.facts.has_override) marks_text << tr("differs from the model-wide recipe");
@@ -296,6 +320,7 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
     QString text = data(index, Qt::DisplayRole).toString();
     if (index.column() == marks) return data(index, Qt::ToolTipRole);
     if (index.column() >= error) text.replace(QStringLiteral("≈"), tr("predicted"));
+    if (index.column() == sensitivity) return tr("sensitivity %1 millinats").arg(text);
     if (index.column() >= error)
       text = tr("%1 %2 per cent").arg(headerData(index.column(), Qt::Horizontal, Qt::DisplayRole).toString(), text);
     return text;
@@ -346,7 +371,12 @@ QString LayerTableModel::as_tsv(const std::vector<int>& rows, const std::vector<
         cells << data(cell, Qt::DisplayRole).toString();
       } else {
         const double number = data(cell, sort_role).toDouble();
-        const double shown = column >= error_a ? number * 100 : number;
+        const double shown = column == sensitivity ? number * 1000 : column >= error_a ? number * 100 : number;
+        // An estimate never leaves the window.
+        if (column == sensitivity && rows_[std::size_t(row)].sensitivity_estimated) {
+          cells << QString();
+          continue;
+        }
         cells << (std::isnan(number) ? QString() : QString::number(shown, 'g', 9));
       }
     }

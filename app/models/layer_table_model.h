@@ -24,6 +24,8 @@ struct LayerRow {
   /// Of the draft where it differs from B: solved alone, or estimated.
   double draft = 0;
   bool draft_solved = false;
+  double sensitivity = 0;  ///< nats
+  bool sensitivity_estimated = false;
 };
 
 class LayerTableModel : public QAbstractTableModel {
@@ -44,6 +46,7 @@ class LayerTableModel : public QAbstractTableModel {
     weights_only,
     activations_only,
     share,
+    sensitivity,
     column_count
   };
   static constexpr int sort_role = Qt::UserRole;      ///< double or text
@@ -63,7 +66,8 @@ class LayerTableModel : public QAbstractTableModel {
 
   const LayerRow& row(int index) const { return rows_[std::size_t(index)]; }
   const std::vector<LayerRow>& rows() const { return rows_; }
-  Slot shown_b() const;  ///< slot B, or the run under way while B holds the original
+  double mostSensitive() const { return most_sensitive_; }  ///< nats, of any layer
+  Slot shown_b() const;                                     ///< slot B, or the run under way while B holds the original
   /// Rows (in this order) as lines of tab-separated values with headers and units, full precision.
   QString as_tsv(const std::vector<int>& rows, const std::vector<int>& columns) const;
 
@@ -78,7 +82,7 @@ class LayerTableModel : public QAbstractTableModel {
   Workspace& workspace_;
   std::vector<LayerRow> rows_;
   QTimer late_;  ///< curves come one by one; the table follows them together
-  double axis_low_ = 0.5, axis_high_ = 20;
+  double axis_low_ = 0.5, axis_high_ = 20, most_sensitive_ = 0;
 };
 
 /// Sorts by value and keeps what the filter matches.

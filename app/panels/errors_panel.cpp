@@ -8,6 +8,7 @@
 #include "models/draft_edits.h"
 #include "models/error_summary.h"
 #include "models/run_facts.h"
+#include "panels/allocator_view.h"
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
 #include "panels/plot_tools.h"
@@ -118,6 +119,11 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
 
   sources_ = new SourcesView(workspace_, tabs_);
   tabs_->addTab(sources_, tr("Sources"));
+  tabs_->addTab(new AllocatorView(workspace_, tabs_), tr("Allocator"));
+  connect(&Allocator::of(workspace_), &Allocator::shown, this, [this] {
+    tabs_->setCurrentIndex(tabs_->count() - 1);
+    tabs_->currentWidget()->setFocus();
+  });
 
   export_button->setMenu(make_export_menu(this, {all_}, *this, "layer-errors", [this] {
     return workspace_.slotTitle(workspace_.slotA()) + QStringLiteral(" → ") + workspace_.slotTitle(workspace_.slotB());

@@ -226,6 +226,14 @@ void LayerDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option,
       font.setItalic(!std::isnan(row.draft) && !row.draft_solved);
       number(text, std::isnan(row.draft) ? c.text : c.b_text);
       break;
+    case LayerTableModel::sensitivity:
+      if (!std::isnan(row.sensitivity) && model_.mostSensitive() > 0)
+        painter->fillRect(
+            QRectF(rect.left() + 2, rect.top() + 5, (rect.width() - 4) * row.sensitivity / model_.mostSensitive(), rect.height() - 10),
+            c.grid);
+      font.setItalic(row.sensitivity_estimated);
+      number(text, c.text);
+      break;
     case LayerTableModel::held_out:
       number(text, row.held_out > 1.3 * row.b ? c.warn : c.text);
       break;

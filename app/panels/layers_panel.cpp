@@ -16,6 +16,8 @@
 #include "models/layer_settings.h"
 #include "models/layer_table_model.h"
 #include "models/notebook.h"
+#include "models/sensitivities.h"
+#include "panels/layer_columns.h"
 #include "panels/layer_groups.h"
 #include "panels/layer_map.h"
 #include "panels/layer_table_view.h"
@@ -157,8 +159,21 @@ class LayersPanel : public QWidget {
     map_ = new LayerMap(workspace_, model_, proxy_, map_area_);
     row->addWidget(label);
     row->addWidget(measure_);
+    sensitivity_ = make_tool_button("sensitivityButton", {}, tr("Measure the sensitivities"), map_area_);
+    row->addWidget(sensitivity_);
     row->addStretch(1);
     row->addWidget(new MapScale(*map_, map_area_));
+    Sensitivities& sensitivities = Sensitivities::of(workspace_);
+    connect(sensitivity_, &QToolButton::clicked, this, [&sensitivities] {
+      if (sensitivities.measuring())
+        sensitivities.stop();
+      else
+        sensitivities.measure();
+    });
+    connect(&sensitivities, &Sensitivities::changed, this, [this] { show_sensitivity_button(); });
+    connect(&sensitivities, &Sensitivities::progress, this, [this] { show_sensitivity_button(); });
+    connect(&workspace_, &Workspace::slotsChanged, this, [this] { show_sensitivity_button(); });
+    connect(&workspace_, &Workspace::modelOpened, this, [this] { show_sensitivity_button(); });
     area->addLayout(row);
     area->addWidget(map_);
     column->addWidget(map_area_);
@@ -192,24 +207,7 @@ class LayersPanel : public QWidget {
     table_->setSortingEnabled(true);
     proxy_.sort(-1);
     header->setSortIndicator(-1, Qt::DescendingOrder);
-    const auto widths = [&](const QString& widest) { return fontMetrics().horizontalAdvance(widest) + 14; };
-    header->setSectionResizeMode(QHeaderView::Interactive);
-    table_->setColumnWidth(LayerTableModel::marks, 18);
-    table_->setColumnWidth(LayerTableModel::layer, widths("29.down_proj "));
-    table_->setColumnWidth(LayerTableModel::shape, widths("1536 × 1536"));
-    table_->setColumnWidth(LayerTableModel::bits, widths("Bits ▾"));
-    table_->setColumnWidth(LayerTableModel::rank, widths("Rank ▾"));
-    table_->setColumnWidth(LayerTableModel::size, widths("Size ▾"));
-    table_->setColumnWidth(LayerTableModel::error, widths("0.01 … 100 %") + 24);
-    for (const int number : {LayerTableModel::error_a, LayerTableModel::error_b}) table_->setColumnWidth(number, widths("0.0245"));
-    for (const int number :
-         {LayerTableModel::reduction, LayerTableModel::held_out, LayerTableModel::weights_only, LayerTableModel::activations_only})
-      table_->setColumnWidth(number, widths("Activations ▾"));
-    table_->setColumnWidth(LayerTableModel::share, widths("Share ▾"));
-    header->setSectionResizeMode(LayerTableModel::error, QHeaderView::Stretch);
-    header->setSectionResizeMode(LayerTableModel::marks, QHeaderView::Fixed);
-    const QStringList hidden = QSettings().value("layers/hidden", QStringList{"9", "10", "11", "12", "13"}).toStringList();
-    for (int i = 2; i < LayerTableModel::column_count; ++i) table_->setColumnHidden(i, hidden.contains(QString::number(i)));
+    set_up_columns(*table_);
     shape_chosen_ = QSettings().contains("layers/hidden");
     column->addWidget(table_, 1);
     groups_ = new LayerGroups(workspace_, model_, proxy_, this);
@@ -239,6 +237,19 @@ class LayersPanel : public QWidget {
       if (cell.isValid()) table_->edit(cell);
     });
     connect(table_, &LayerTableView::stepAsked, this, [this](int blocks, int roles) { step(blocks, roles); });
+  }
+
+  /// Measures the Sens. column; while it does, stops it; gone when the column is known.
+  void show_sensitivity_button() {
+    const Sensitivities& sensitivities = Sensitivities::of(workspace_);
+    sensitivity_->setVisible(workspace_.hasModel() && !sensitivities.isMeasured());
+    if (const auto measuring = sensitivities.measuring()) {
+      sensitivity_->setText(tr("Sens. %1 of %2  ■").arg(measuring->done).arg(measuring->total));
+      sensitivity_->setToolTip(tr("Stop measuring"));
+      return;
+    }
+    sensitivity_->setText(tr("Sens., ≈ %1").arg(format_duration(sensitivities.expectedSeconds())));
+    sensitivity_->setToolTip(tr("Measures what each layer alone does to the model’s output (KL): one short pass a layer"));
   }
 
   void show_mode(int mode) {
@@ -476,23 +487,7 @@ class LayersPanel : public QWidget {
   }
 
   void choose_columns(const QPoint& at) {
-    QMenu menu(this);
-    for (int column = LayerTableModel::shape; column < LayerTableModel::column_count; ++column) {
-      const QString unit = model_.headerData(column, Qt::Horizontal, LayerTableModel::unit_role).toString();
-      const QString name = model_.headerData(column, Qt::Horizontal, Qt::DisplayRole).toString();
-      QAction* action = menu.addAction(unit.isEmpty() ? name : QString("%1, %2").arg(name, unit));
-      action->setCheckable(true);
-      action->setChecked(!table_->isColumnHidden(column));
-      connect(action, &QAction::toggled, this, [this, column](bool shown) {
-        table_->setColumnHidden(column, !shown);
-        shape_chosen_ = true;
-        QStringList hidden;
-        for (int i = 2; i < LayerTableModel::column_count; ++i)
-          if (table_->isColumnHidden(i)) hidden << QString::number(i);
-        QSettings().setValue("layers/hidden", hidden);
-      });
-    }
-    menu.exec(at);
+    ask_for_columns(*table_, model_, at, [this] { shape_chosen_ = true; });
   }
 
   Workspace& workspace_;
@@ -506,6 +501,7 @@ class LayersPanel : public QWidget {
   std::optional<CopiedSettings> copied_;
   QWidget* map_area_ = nullptr;
   QComboBox* measure_ = nullptr;
+  QToolButton* sensitivity_ = nullptr;
   LayerMap* map_ = nullptr;
   LayerTableView* table_ = nullptr;
   LayersFoot* foot_ = nullptr;

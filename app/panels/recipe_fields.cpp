@@ -8,9 +8,12 @@
 #include <QToolButton>
 #include <QVBoxLayout>
 
+#include "models/allocator.h"
 #include "models/draft_edits.h"
 #include "panels/panel_widgets.h"
+#include "panels/recipe_budget.h"
 #include "panels/recipe_rows.h"
+#include "panels/rules_editor.h"
 #include "widgets.h"
 #include "workspace.h"
 
@@ -27,6 +30,7 @@ RecipeFields::RecipeFields(Workspace& workspace, QWidget* parent) : QWidget(pare
   make_rotation();
   make_correction();
   make_calibration();
+  make_rules_and_budget();
   column_->addStretch(1);
   auto* guard = new WheelGuard(this);
   for (QWidget* child : findChildren<QWidget*>())
@@ -38,6 +42,16 @@ RecipeFields::RecipeFields(Workspace& workspace, QWidget* parent) : QWidget(pare
   });
   show_rows();
   refresh();
+}
+
+void RecipeFields::make_rules_and_budget() {
+  rules_section_ = add_section(tr("Rules"), false);
+  rules_ = new RulesEditor(workspace_, rules_section_);
+  rules_section_->body()->addWidget(rules_);
+  budget_section_ = add_section(tr("Budget"), true);
+  budget_ = new BudgetBox(workspace_, budget_section_);
+  budget_section_->body()->addWidget(budget_);
+  connect(&Allocator::of(workspace_), &Allocator::changed, this, [this] { budget_section_->setSummary(budget_->summary()); });
 }
 
 FoldingSection* RecipeFields::add_section(const QString& title, bool open) {
@@ -105,7 +119,7 @@ void RecipeFields::setSelectionScope(bool selection) {
 void RecipeFields::show_rows() {
   for (const auto& row : rows_) row->holder->setVisible(!selection_scope_ || row->selection_too);
   skip_->parentWidget()->setVisible(selection_scope_);
-  rotation_section_->setVisible(!selection_scope_);
+  for (QWidget* section : {rotation_section_, rules_section_, budget_section_}) section->setVisible(!selection_scope_);
   rotation_note_->setVisible(!selection_scope_);
 }
 
@@ -114,6 +128,7 @@ void RecipeFields::refresh() {
   showing_ = true;
   show_groups();
   show_values();
+  rules_->refresh();
   show_summaries();
   showing_ = false;
 }

@@ -21,10 +21,12 @@ class QVBoxLayout;
 
 namespace lrc::app {
 
+class BudgetBox;
 class ElidedLabel;
 class FoldingSection;
 class NumberBar;
 class OverrideMark;
+class RulesEditor;
 class Workspace;
 
 class RecipeFields : public QWidget {
@@ -57,6 +59,7 @@ class RecipeFields : public QWidget {
   void make_rotation();
   void make_correction();
   void make_calibration();
+  void make_rules_and_budget();
 
   void edit(const QString& what, const std::function<void(Recipe&)>& model_wide, const std::function<void(Override&)>& own = {},
             int merge_id = -1);
@@ -74,7 +77,10 @@ class RecipeFields : public QWidget {
   int drag_ = 0;
   std::vector<std::unique_ptr<Row>> rows_;
   FoldingSection *method_section_ = nullptr, *weights_section_ = nullptr, *activations_section_ = nullptr, *cache_section_ = nullptr,
-                 *rotation_section_ = nullptr, *correction_section_ = nullptr, *calibration_section_ = nullptr;
+                 *rotation_section_ = nullptr, *correction_section_ = nullptr, *calibration_section_ = nullptr, *rules_section_ = nullptr,
+                 *budget_section_ = nullptr;
+  RulesEditor* rules_ = nullptr;
+  BudgetBox* budget_ = nullptr;
   QComboBox *method_ = nullptr, *group_ = nullptr, *weight_clip_ = nullptr, *act_group_ = nullptr, *kv_group_ = nullptr,
             *rank_rule_ = nullptr, *damping_toward_ = nullptr;
   QSpinBox *passes_ = nullptr, *seed_ = nullptr, *tokens_ = nullptr, *context_ = nullptr, *held_out_ = nullptr;

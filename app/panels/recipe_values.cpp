@@ -15,8 +15,10 @@
 
 #include "models/draft_edits.h"
 #include "panels/panel_widgets.h"
+#include "panels/recipe_budget.h"
 #include "panels/recipe_fields.h"
 #include "panels/recipe_rows.h"
+#include "panels/rules_editor.h"
 #include "plot_style.h"
 #include "widgets.h"
 #include "workspace.h"
@@ -227,6 +229,8 @@ void RecipeFields::show_summaries() {
   if (draft.rotation.r4) rotations << "R4";
   rotation_section_->setSummary(rotations.isEmpty() ? tr("none") : rotations.join(" ") + tr(", seed %1").arg(draft.rotation.seed));
   correction_section_->setSummary(tr("rank %1").arg(QString::fromStdString(to_string(draft.rank))));
+  rules_section_->setSummary(rules_->summary());
+  budget_section_->setSummary(budget_->summary());
   calibration_section_->setSummary(tr("%1, %2 tokens").arg(text_->text(), format_count(draft.calibration_tokens)));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <limits>
+#include <memory>
 
 #include "base/error.h"
 #include "correction/allocation.h"
@@ -121,43 +122,85 @@ void find_uniform(const AllocationRequest& request, const Predictions& predictio
 
 }  // namespace
 
-AllocationReport allocate_bits(const Model& model, const AllocationRequest& request, Progress& progress, std::stop_token stop) {
+namespace {
+
+/// The layers that the recipe quantizes, and their weights in all.
+std::vector<Freedom> freedoms_of(const Model& model, const AllocationRequest& request, double& weights) {
   check(request);
   if (const auto problem = problem_of(request.recipe, model)) throw Error(ErrorKind::bad_input, *problem);
   std::vector<Freedom> freedoms;
-  double weights = 0;
+  weights = 0;
   for (const auto& layer : model.layers()) {
     Freedom freedom = freedom_of(request, layer);
     if (freedom.scheme.skipped) continue;
     weights += double(layer.out_features) * double(layer.in_features);
     freedoms.push_back(std::move(freedom));
   }
-  const auto budget = std::uint64_t(request.bits_per_weight * weights);
-  // What cannot fit is said before anything is solved.
+  return freedoms;
+}
+
+std::uint64_t least_of(const std::vector<Freedom>& freedoms) {
   std::uint64_t least = 0;
   for (const Freedom& freedom : freedoms) least += size_of(freedom, {std::ranges::min(freedom.bits), freedom.ranks.front()});
-  if (least > budget)
-    throw Error(ErrorKind::bad_input, "The smallest choices take " + number(double(least) / weights, "%.3f") +
-                                          " bits per weight, more than the " + number(request.bits_per_weight, "%.3f") +
-                                          " that were asked for; allow more, or fewer bits to choose from.");
+  return least;
+}
 
-  Predictions predictions(model, request, std::move(freedoms), progress, stop);
-  predictions.measure();
-  const auto menus = menus_of(predictions);
+void check_budget(std::uint64_t least, double weights, double bits_per_weight) {
+  if (least > std::uint64_t(bits_per_weight * weights))
+    throw Error(ErrorKind::bad_input, "The smallest choices take " + number(double(least) / weights, "%.3f") +
+                                          " bits per weight, more than the " + number(bits_per_weight, "%.3f") +
+                                          " that were asked for; allow more, or fewer bits to choose from.");
+}
+
+}  // namespace
+
+struct AllocationBasis::Parts {
+  AllocationRequest request;
+  double weights = 0;
+  std::uint64_t least = 0, most = 0;
+  std::unique_ptr<Predictions> predictions;
+  std::vector<Menu> menus;
   std::vector<std::vector<AllocationChoice>> choices;
-  for (const Menu& menu : menus) choices.push_back(menu.choices);
-  const Allocation allocation = allocate(choices, budget);
+};
+
+AllocationBasis::AllocationBasis(const Model& model, const AllocationRequest& request, Progress& progress, std::stop_token stop)
+    : parts_(std::make_unique<Parts>()) {
+  Parts& parts = *parts_;
+  parts.request = request;
+  auto freedoms = freedoms_of(model, parts.request, parts.weights);
+  parts.least = least_of(freedoms);
+  parts.predictions = std::make_unique<Predictions>(model, parts.request, std::move(freedoms), progress, stop);
+  parts.predictions->measure();
+  parts.menus = menus_of(*parts.predictions);
+  for (const Menu& menu : parts.menus) {
+    parts.choices.push_back(menu.choices);
+    parts.most += std::ranges::max(menu.choices, {}, &AllocationChoice::bits).bits;
+  }
+}
+
+AllocationBasis::~AllocationBasis() = default;
+
+double AllocationBasis::least_bits_per_weight() const { return double(parts_->least) / parts_->weights; }
+double AllocationBasis::most_bits_per_weight() const { return double(parts_->most) / parts_->weights; }
+
+AllocationReport AllocationBasis::within(double bits_per_weight, std::size_t most_units) const {
+  const double weights = parts_->weights;
+  check_budget(parts_->least, weights, bits_per_weight);
+  const auto budget = std::uint64_t(bits_per_weight * weights);
+  const Predictions& predictions = *parts_->predictions;
+  const auto& menus = parts_->menus;
+  const Allocation allocation = allocate(parts_->choices, budget, most_units);
 
   AllocationReport report;
-  report.exact_weights = request.exact;
-  report.budget_bits_per_weight = request.bits_per_weight;
+  report.exact_weights = parts_->request.exact;
+  report.budget_bits_per_weight = bits_per_weight;
   report.bits_per_weight = double(allocation.bits) / weights;
   report.predicted_cost = allocation.loss;
   report.bound = allocation.bound;
   report.optimal = allocation.exact;
-  find_uniform(request, predictions, budget, weights, report);
-  report.recipe = request.recipe;
-  report.recipe.name = "Allocated " + number(request.bits_per_weight, "%.4g") + " b/w";
+  find_uniform(parts_->request, predictions, budget, weights, report);
+  report.recipe = parts_->request.recipe;
+  report.recipe.name = "Allocated " + number(bits_per_weight, "%.4g") + " b/w";
   for (std::size_t l = 0; l < menus.size(); ++l) {
     const Freedom& freedom = predictions.freedoms()[l];
     const Option& option = menus[l].options[allocation.chosen[l]];
@@ -172,7 +215,7 @@ AllocationReport allocate_bits(const Model& model, const AllocationRequest& requ
     layer.weight = predictions.weight(l);
     layer.bits_fixed = freedom.bits_fixed;
     layer.rank_fixed = freedom.rank_fixed;
-    layer.reason = reason_of(freedom, menus[l], allocation.chosen[l], allocation.price, request.exact);
+    layer.reason = reason_of(freedom, menus[l], allocation.chosen[l], allocation.price, parts_->request.exact);
     Override rule;
     rule.pattern = layer.name;
     rule.weight_bits = option.bits;
@@ -182,6 +225,14 @@ AllocationReport allocate_bits(const Model& model, const AllocationRequest& requ
     report.layers.push_back(std::move(layer));
   }
   return report;
+}
+
+AllocationReport allocate_bits(const Model& model, const AllocationRequest& request, Progress& progress, std::stop_token stop) {
+  double weights = 0;
+  const auto freedoms = freedoms_of(model, request, weights);
+  // What cannot fit is said before anything is solved.
+  check_budget(least_of(freedoms), weights, request.bits_per_weight);
+  return AllocationBasis(model, request, progress, stop).within(request.bits_per_weight);
 }
 
 Json to_json(const AllocationReport& report) {

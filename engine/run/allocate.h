@@ -1,6 +1,7 @@
 #pragma once
 // `lrc allocate`: bits, rank and factor precision of every layer for a given size, from predicted losses.
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -52,8 +53,27 @@ struct AllocationReport {
   Recipe recipe;  ///< the choice as rules behind the request's own
 };
 
-/// Walks the calibration text once and solves every layer at each of the bits, and at the middle ones with each of the factor
-/// schemes. Throws Error.
+/// What one walk over the calibration text finds out about every layer, from which any budget is allocated without solving again.
+class AllocationBasis {
+ public:
+  /// Solves every layer at each of the bits, and at the middle ones with each of the factor schemes. The model must outlive the
+  /// basis; the request's budget plays no part. Throws Error.
+  AllocationBasis(const Model& model, const AllocationRequest& request, Progress& progress, std::stop_token stop);
+  ~AllocationBasis();
+  AllocationBasis(const AllocationBasis&) = delete;
+  AllocationBasis& operator=(const AllocationBasis&) = delete;
+
+  double least_bits_per_weight() const;  ///< what the smallest choices take
+  double most_bits_per_weight() const;   ///< what the largest ones take
+  /// `most_units`: see correction/allocation.h; fewer answer faster and still keep the budget. Throws Error(bad_input) below the least.
+  AllocationReport within(double bits_per_weight, std::size_t most_units = std::size_t(1) << 20) const;
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+/// One budget: the request's. Refuses it before anything is solved where it is too small. Throws Error.
 AllocationReport allocate_bits(const Model& model, const AllocationRequest& request, Progress& progress, std::stop_token stop);
 Json to_json(const AllocationReport& report);
 

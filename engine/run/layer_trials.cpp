@@ -124,7 +124,8 @@ std::vector<Suggestion> activation_candidates(const Model& model, const Recipe& 
     change.activation_bits = *bits;
     add("A" + std::to_string(*bits) + " here", change);
   }
-  for (const float clip : scheme.clip >= 1 ? std::initializer_list<float>{0.95f, 0.90f} : std::initializer_list<float>{1.0f}) {
+  const std::vector<float> clips = scheme.clip >= 1 ? std::vector<float>{0.95f, 0.90f} : std::vector<float>{1.0f};
+  for (const float clip : clips) {
     Override change;
     change.clip = clip;
     add("clip " + shown(clip), change);
