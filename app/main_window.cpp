@@ -10,6 +10,7 @@
 #include <QSettings>
 #include <QStackedWidget>
 
+#include "models/layer_lab.h"
 #include "models/notebook.h"
 #include "panels/panels.h"
 #include "plot_style.h"
@@ -88,6 +89,7 @@ MainWindow::MainWindow(Workspace& workspace) : workspace_(workspace) {
         &Workspace::perspectiveChanged, &Workspace::measureProgress, &Workspace::measuredChanged}) {
     connect(&workspace_, signal, this, &MainWindow::update_actions);
   }
+  connect(&LayerLab::of(workspace_), &LayerLab::progressChanged, this, &MainWindow::update_actions);
   connect(&workspace_, &Workspace::draftChanged, this, &MainWindow::update_title);
   connect(&workspace_, &Workspace::modelOpened, this, &MainWindow::update_title);
 

@@ -156,6 +156,7 @@ void MainWindow::make_menus() {
   });
   add_action(run, "stopAction", tr("&Stop"), QKeySequence("Ctrl+."), [this] {
     if (workspace_.measuring()) return workspace_.stopMeasuring();
+    if (LayerLab::of(workspace_).solving()) return LayerLab::of(workspace_).stopSolving();
     if (const RunEntry* running = workspace_.runningRun()) workspace_.stopRun(running->number);
   });
   run->addSeparator();
@@ -228,7 +229,7 @@ void MainWindow::update_actions() {
   const auto& runs = workspace_.runs();
   const bool paused = std::any_of(runs.begin(), runs.end(), [](const RunEntry& run) { return run.state == RunEntry::State::paused; });
   enable("pauseAction", workspace_.runningRun() || paused);
-  enable("stopAction", workspace_.runningRun() || workspace_.measuring());
+  enable("stopAction", workspace_.runningRun() || workspace_.measuring() || LayerLab::of(workspace_).solving());
   for (const char* name : {"sensitivityAction", "allocateAction"}) enable(name, has_model);
   enable("measureAction", has_model && !workspace_.isMeasured() && !workspace_.measuring());
   enable("swapSlotsAction", has_model && !(workspace_.slotA() == workspace_.slotB()));

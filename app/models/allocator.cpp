@@ -6,6 +6,7 @@
 
 #include "models/draft_edits.h"
 #include "plot_style.h"
+#include "run/sizes.h"
 
 namespace lrc::app {
 
@@ -44,8 +45,12 @@ void Allocator::forget() {
   failure_.clear();
   model_ = workspace_.model();
   budget_ = 0;
-  if (model_ && !workspace_.draftProblem()) budget_ = std::round(forecast(workspace_.draft(), *model_).bits_per_weight * 20) / 20;
+  if (model_ && !workspace_.draftProblem()) budget_ = size_of_draft();
   emit changed();
+}
+
+double Allocator::size_of_draft() const {
+  return std::round(sizes_of(workspace_.draft(), *workspace_.model()).bits_per_weight() * 20) / 20;
 }
 
 Recipe Allocator::constraints() const {
@@ -57,8 +62,7 @@ Recipe Allocator::constraints() const {
 
 void Allocator::followDraft() {
   if (!workspace_.hasModel()) return;
-  if (budget_ == 0 && !workspace_.draftProblem())
-    budget_ = std::round(forecast(workspace_.draft(), *workspace_.model()).bits_per_weight * 20) / 20;
+  if (budget_ == 0 && !workspace_.draftProblem()) budget_ = size_of_draft();
   if (!basis_ && !measuring_) return;
   Recipe draft = workspace_.draft();
   draft.name.clear();

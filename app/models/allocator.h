@@ -60,6 +60,7 @@ class Allocator : public QObject {
   explicit Allocator(Workspace& workspace);
   /// The draft as the request's recipe: with or without the layers' own settings.
   Recipe constraints() const;
+  double size_of_draft() const;  ///< bits per weight, on the slider's grid
   void followDraft();
   void forget();
   void allocate();

@@ -17,6 +17,12 @@ LayerLab& LayerLab::of(Workspace& workspace) {
 LayerLab::LayerLab(Workspace& workspace) : QObject(&workspace), workspace_(workspace) {
   connect(&workspace, &Workspace::modelOpened, this, &LayerLab::forget);
   connect(&workspace, &Workspace::modelClosed, this, &LayerLab::forget);
+  // Moments that were missing may be kept by now.
+  const auto look_again = [this] {
+    if (trying_ == Trying::needs_walk) trying_ = Trying::idle;
+  };
+  connect(&workspace, &Workspace::measuredChanged, this, look_again);
+  connect(this, &LayerLab::solvedChanged, this, look_again);
 }
 
 void LayerLab::forget() {
@@ -127,6 +133,14 @@ void LayerLab::solveSelection() {
       });
 }
 
+void LayerLab::stopSolving() {
+  workspace_.queryLane().cancel("solve alone");
+  if (!solving_) return;
+  solving_.reset();
+  workspace_.log(LogLevel::info, tr("Solving stopped; layers that were solved are kept"));
+  emit progressChanged();
+}
+
 // ---- What would help ---------------------------------------------------------------------------------------------------
 
 const LayerLab::Tried* LayerLab::tried(int layer) const {
@@ -160,8 +174,10 @@ void LayerLab::stopTrying() {
 void LayerLab::tryVariants(int layer, bool walk) {
   const LayerScheme* scheme = draftScheme(layer);
   if (!scheme || tried(layer)) return;
-  if (trying_layer_ == layer && (trying_ == Trying::working || (trying_ == Trying::needs_walk && !walk))) return;
+  const bool again = trying_layer_ == layer && trying_scheme_ == *scheme;
+  if (again && (trying_ == Trying::working || (trying_ == Trying::needs_walk && !walk))) return;
   trying_layer_ = layer;
+  trying_scheme_ = *scheme;
   failure_.clear();
   const auto refuse = [&](const QString& why) {
     trying_ = Trying::failed;

@@ -30,6 +30,7 @@ class LayerLab : public QObject {
 
   /// Solves the selected layers under the draft. A newer call replaces an older one; why it cannot be is logged.
   void solveSelection();
+  void stopSolving();  ///< layers that are solved stay known
   /// How far that is, while it is under way.
   std::optional<ProgressUpdate> solving() const { return solving_; }
   /// The layer as the draft has it, when it was solved so.
@@ -73,6 +74,7 @@ class LayerLab : public QObject {
   std::map<int, std::shared_ptr<Tried>> tried_;
   std::optional<ProgressUpdate> solving_;
   int trying_layer_ = -1;
+  LayerScheme trying_scheme_;
   Trying trying_ = Trying::idle;
   QString failure_;
 };

@@ -16,7 +16,10 @@ Sensitivities::Sensitivities(Workspace& workspace)
     : QObject(&workspace), workspace_(workspace), lane_(std::make_unique<JobQueue>("sensitivity")) {
   connect(&workspace, &Workspace::modelOpened, this, &Sensitivities::forget);
   connect(&workspace, &Workspace::modelClosed, this, &Sensitivities::forget);
-  connect(&workspace, &Workspace::slotsChanged, this, &Sensitivities::changed);
+  connect(&workspace, &Workspace::slotsChanged, this, [this] {
+    if (!measuring_) expect();
+    emit changed();
+  });
 }
 
 Sensitivities::~Sensitivities() = default;
@@ -24,6 +27,7 @@ Sensitivities::~Sensitivities() = default;
 void Sensitivities::forget() {
   stop();
   known_.clear();
+  expect();
   emit changed();
 }
 
@@ -36,22 +40,27 @@ Recipe Sensitivities::recipe() const {
 
 bool Sensitivities::isMeasured() const { return workspace_.hasModel() && known_.contains(to_text(recipe())); }
 
-double Sensitivities::expectedSeconds() const {
-  if (!workspace_.hasModel()) return 0;
-  try {
-    const Recipe plain = recipe();
-    const Forecast expected = forecast(plain, *workspace_.model());
-    double solving = 0, reading = 0;
-    for (const auto& [stage, seconds] : expected.by_stage) {
-      if (stage == "rotate" || stage == "calibrate" || stage == "solve") solving += seconds;
-      if (stage == "calibrate") reading = seconds;
-    }
-    // One pass of the exact tokens through the blocks behind each layer: half of them on average.
-    const double tokens = double(SensitivityRequest{}.exact_tokens) / double(std::max<std::size_t>(1, plain.calibration_tokens));
-    return solving + reading * tokens * double(workspace_.model()->layers().size()) / 2;
-  } catch (const Error&) {
-    return 0;
-  }
+void Sensitivities::expect() {
+  expected_.reset();
+  if (!workspace_.hasModel()) return;
+  // The costs of this machine may have to be measured first: not on the GUI thread.
+  lane_->submit<std::optional<double>>(
+      "expect", this,
+      [model = workspace_.model(), plain = recipe()](Progress&, std::stop_token) -> std::optional<double> {
+        if (problem_of(plain, *model)) return {};
+        double solving = 0, reading = 0;
+        for (const auto& [stage, seconds] : forecast(plain, *model).by_stage) {
+          if (stage == "rotate" || stage == "calibrate" || stage == "solve") solving += seconds;
+          if (stage == "calibrate") reading = seconds;
+        }
+        // One pass of the exact tokens through the blocks behind each layer: half of them on average.
+        const double tokens = double(SensitivityRequest{}.exact_tokens) / double(std::max<std::size_t>(1, plain.calibration_tokens));
+        return solving + reading * tokens * double(model->layers().size()) / 2;
+      },
+      [this](std::optional<double> seconds) {
+        expected_ = seconds;
+        emit progress();
+      });
 }
 
 void Sensitivities::stop() {

@@ -39,11 +39,13 @@ class Sensitivities : public QObject {
   explicit Sensitivities(Workspace& workspace);
   Recipe recipe() const;  ///< plain, without a name
   void forget();
+  void expect();
 
   Workspace& workspace_;
   std::unique_ptr<JobQueue> lane_;
   std::map<std::string, std::map<std::string, LayerSensitivity>> known_;  ///< by the plain recipe's text, then by layer
   std::optional<ProgressUpdate> measuring_;
+  std::optional<double> expected_;
 };
 
 }  // namespace lrc::app

@@ -248,7 +248,8 @@ class LayersPanel : public QWidget {
       sensitivity_->setToolTip(tr("Stop measuring"));
       return;
     }
-    sensitivity_->setText(tr("Sens., ≈ %1").arg(format_duration(sensitivities.expectedSeconds())));
+    const auto seconds = sensitivities.expectedSeconds();
+    sensitivity_->setText(seconds ? tr("Sens., ≈ %1").arg(format_duration(*seconds)) : tr("Sens."));
     sensitivity_->setToolTip(tr("Measures what each layer alone does to the model’s output (KL): one short pass a layer"));
   }
 

@@ -20,6 +20,7 @@
 #include "models/sensitivities.h"
 #include "panel_fixture.h"
 #include "panels/allocator_view.h"
+#include "panels/layer_map.h"
 #include "plot_style.h"
 
 namespace lrc::app::test {
@@ -258,6 +259,56 @@ TEST_F(ExploreTest, JourneyWhyDoesOneLayerHurt) {
   QTest::keyClick(panel.get(), Qt::Key_F5, Qt::ShiftModifier);
   ASSERT_TRUE(QTest::qWaitFor([&] { return lab().solved(layer) != nullptr; }, minute));
   EXPECT_LT(lab().solved(layer)->record.loss, workspace->record({1}, layer)->loss) << "it helped";
+}
+
+TEST_F(ExploreTest, JourneyExploreTradeOffs) {
+  open_window();
+  // The cell with the largest error, by a click in the map.
+  auto* map = static_cast<LayerMap*>(find<QWidget>("layersMap"));
+  int worst = 0;
+  for (int i = 0; i < int(workspace->model()->layers().size()); ++i)
+    if (workspace->record({1}, i)->loss > workspace->record({1}, worst)->loss) worst = i;
+  QTest::mouseClick(map, Qt::LeftButton, {}, map->cellOf(worst).center());
+  ASSERT_EQ(workspace->currentLayer(), worst);
+  ASSERT_TRUE(QTest::qWaitFor([&] { return workspace->spectrum(worst, {1}) != nullptr; }, 10000));
+  QCoreApplication::processEvents();
+  // Drag the cursor; the draft follows.
+  auto* plot = find<QCustomPlot>("rankPlot");
+  const auto pixel = [&](int rank) { return QPoint(int(plot->xAxis->coordToPixel(rank)), plot->axisRect()->center().y()); };
+  QTest::mousePress(plot, Qt::LeftButton, {}, pixel(6));
+  for (const int rank : {8, 10, 14}) QTest::mouseMove(plot, pixel(rank));
+  QTest::mouseRelease(plot, Qt::LeftButton, {}, pixel(14));
+  ASSERT_EQ(workspace->draftSchemes()[std::size_t(worst)]->rank, 14u);
+  EXPECT_TRUE(QTest::qWaitFor([&] { return cell(worst, LayerTableModel::error_b).startsWith(QStringLiteral("≈ ")); }, 10000));
+  find<QTabWidget>("errorsTabs")->setCurrentIndex(1);
+  ASSERT_TRUE(QTest::qWaitFor([&] { return lab().trials(worst) || find<QPushButton>("helpWalk")->isVisible(); }, minute));
+  if (!lab().trials(worst)) QTest::mouseClick(find<QPushButton>("helpWalk"), Qt::LeftButton);
+  ASSERT_TRUE(QTest::qWaitFor([&] { return lab().trials(worst) && lab().trying(worst) == LayerLab::Trying::idle; }, minute));
+  const double before = lab().trials(worst)->now.loss;
+  QTest::mouseClick(find<QPushButton>("helpTry_0"), Qt::LeftButton);
+  QTest::keyClick(panel.get(), Qt::Key_F5, Qt::ShiftModifier);
+  ASSERT_TRUE(QTest::qWaitFor([&] { return lab().solved(worst) != nullptr; }, minute));
+  EXPECT_LT(lab().solved(worst)->record.loss, before);
+  EXPECT_FALSE(cell(worst, LayerTableModel::error_b).startsWith(QStringLiteral("≈")));
+}
+
+TEST_F(ExploreTest, JourneySpendABudget) {
+  open_window();
+  QTest::mouseClick(find<QPushButton>("recipeAllocate"), Qt::LeftButton);
+  Allocator& allocator = Allocator::of(*workspace);
+  ASSERT_TRUE(QTest::qWaitFor([&] { return allocator.report() != nullptr; }, minute)) << allocator.failure().toStdString();
+  // A drag in the plot is the budget, too.
+  auto* plot = find<QCustomPlot>("allocatorPlot");
+  const QPoint at(int(plot->xAxis->coordToPixel(0.6 * allocator.least() + 0.4 * allocator.most())), plot->axisRect()->center().y());
+  QTest::mouseClick(plot, Qt::LeftButton, {}, at);
+  ASSERT_TRUE(QTest::qWaitFor(
+      [&] { return allocator.report() && std::abs(allocator.report()->budget_bits_per_weight - allocator.budget()) < 1e-9; }, minute));
+  const double promised = allocator.report()->bits_per_weight;
+  QTest::mouseClick(find<QPushButton>("allocatorApply"), Qt::LeftButton);
+  QTest::keyClick(panel.get(), Qt::Key_F5);
+  ASSERT_TRUE(QTest::qWaitFor([&] { return workspace->findRun(3) && workspace->findRun(3)->state == RunEntry::State::done; }, 3 * minute));
+  EXPECT_NEAR(workspace->findRun(3)->manifest.bits_per_weight, promised, 1e-6);
+  EXPECT_EQ(workspace->slotB().run, 3) << "it is compared at once";
 }
 
 TEST_F(ExploreTest, JourneyTreatManyLayersAlike) {
