@@ -106,7 +106,7 @@ void Workspace::measure() {
       [model = model_, recipe = draft_, folder](Progress& progress, std::stop_token stop) {
         std::error_code code;
         std::filesystem::create_directories(folder, code);
-        lrc::measure(*model, recipe, folder, progress, stop, kept_sites_folder(recipe, *model));
+        measure_and_keep(*model, recipe, folder, kept_sites_folder(recipe, *model), progress, stop);
         write_file_atomically(folder / "complete", "");
         return true;
       },

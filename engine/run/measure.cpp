@@ -87,8 +87,12 @@ LayerSpectrum measured(const MatrixD& weight, const SiteStatistics& site, const 
 
 }  // namespace
 
-void measure(const Model& model, const Recipe& recipe, const std::filesystem::path& folder, Progress& progress, std::stop_token stop,
-             const std::filesystem::path& keep) {
+void measure(const Model& model, const Recipe& recipe, const std::filesystem::path& folder, Progress& progress, std::stop_token stop) {
+  measure_and_keep(model, recipe, folder, {}, progress, stop);
+}
+
+void measure_and_keep(const Model& model, const Recipe& recipe, const std::filesystem::path& folder, const std::filesystem::path& keep,
+                      Progress& progress, std::stop_token stop) {
   throw_if_stopped(stop);
   const Recipe relevant = relevant_part(recipe);
   if (relevant.weight.bits < 16)
@@ -125,7 +129,6 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
   if (blocks > 0) {
     FloatStream stream(model, relevant.rotation, corpus.windows, corpus.calibration_windows);
     const SiteSchemes schemes(site_count(model.config()), relevant.activation);
-    SampleTaker samples(corpus.calibration_tokens());
     // All of them or none: a layer that is ready and its neighbour that is not would be hard to explain.
     const bool keeps = !keep.empty() && kept_bytes(model, corpus.calibration_tokens()) <= most_kept_bytes(keep);
     for (std::size_t block = 0; block < blocks; ++block) {
@@ -139,7 +142,8 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
         stream.advance({}, stop);
         continue;
       }
-      if (keeps) stream.listen(samples.listener());
+      SiteSamples samples;
+      if (keeps) samples = take_samples(stream, corpus.windows, corpus.calibration_windows, stop);
       auto moments = std::move(stream.advance({&schemes, 1}, stop).front());
       progress.report("calibrate", block + 1, blocks);
       if (keeps) keep_sites(keep, block, schemes, moments, samples);
