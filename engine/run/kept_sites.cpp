@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/progress.h"
 #include "formats/safetensors.h"
 #include "run/corpus.h"
 #include "run/layer_tensors.h"
@@ -91,6 +92,7 @@ fs::path kept_sites_folder(const Recipe& recipe, const Model& model) {
                     recipe.calibration_context,
                     rotation.r1,
                     rotation.r2,
+                    rotation.r3,
                     rotation.r4,
                     rotation.seed};
   return cache_folder() / "moments" / sha256_of(key.dump()).substr(0, 24);
@@ -202,33 +204,48 @@ std::optional<KeptSite> kept_site(const fs::path& folder, const Site& site, cons
   return kept;
 }
 
-SiteObserver SampleTaker::listener() {
-  taken_.clear();
-  return [this](const Site& site, const float* x, std::size_t tokens, std::size_t width) {
-    Taken& taken = taken_[site.index()];
-    taken.width = width;
-    const double share = double(sample_tokens(width, calibration_tokens_)) / double(calibration_tokens_);
-    for (std::size_t t = 0; t < tokens; ++t) {
-      // Multiples of the golden ratio are spread as evenly as numbers can be.
-      const auto place = std::uint32_t(taken.seen++) * 2654435769u;
-      if (double(place) < share * 4294967296.0) taken.rows.insert(taken.rows.end(), x + t * width, x + (t + 1) * width);
-    }
+SiteSamples take_samples(FloatStream& stream, const TokenWindows& windows, std::size_t calibration_windows, std::stop_token stop) {
+  struct Taken {
+    std::vector<float> rows;
+    std::size_t width = 0, seen = 0;
   };
+  std::map<std::size_t, Taken> taken;
+  const std::size_t tokens = calibration_windows * windows.context;
+  // Four times the tokens that the widest sample can want.
+  const std::size_t listened = std::min(calibration_windows, (4 * sample_tokens(tokens, tokens) + windows.context - 1) / windows.context);
+  for (std::size_t i = 0; i < listened; ++i) {
+    throw_if_stopped(stop);
+    const std::size_t w = i * calibration_windows / listened;
+    listen_to_block(stream.transformer(), 0, stream.hidden().copy(w), windows.context,
+                    [&](const Site& site, const float* x, std::size_t count, std::size_t width) {
+                      Taken& of_site = taken[site.index()];
+                      of_site.width = width;
+                      const double share = double(sample_tokens(width, tokens)) / double(listened * windows.context);
+                      for (std::size_t t = 0; t < count; ++t) {
+                        // Multiples of the golden ratio are spread as evenly as numbers can be.
+                        const auto place = std::uint32_t(of_site.seen++) * 2654435769u;
+                        if (double(place) < share * 4294967296.0)
+                          of_site.rows.insert(of_site.rows.end(), x + t * width, x + (t + 1) * width);
+                      }
+                      return false;
+                    });
+  }
+  SiteSamples samples;
+  for (const auto& [index, of_site] : taken) {
+    if (of_site.rows.empty()) continue;
+    MatrixF& sample = samples[index] = MatrixF(of_site.rows.size() / of_site.width, of_site.width);
+    std::ranges::transform(of_site.rows, sample.data(), round_to_half);
+  }
+  return samples;
 }
 
-MatrixF SampleTaker::take(std::size_t site_index) {
-  const auto found = taken_.find(site_index);
-  if (found == taken_.end() || found->second.rows.empty()) return {};
-  const Taken& taken = found->second;
-  MatrixF sample(taken.rows.size() / taken.width, taken.width);
-  std::ranges::transform(taken.rows, sample.data(), round_to_half);
-  taken_.erase(found);
-  return sample;
-}
-
-void keep_sites(const fs::path& folder, std::size_t block, const SiteSchemes& schemes, const BlockMoments& moments, SampleTaker& samples) {
-  for (std::size_t s = 0; s < moments.by_site.size(); ++s)
-    if (moments.by_site[s].tokens > 0) keep_site(folder, site_at(block, s), schemes[s], moments.by_site[s], samples.take(s));
+void keep_sites(const fs::path& folder, std::size_t block, const SiteSchemes& schemes, const BlockMoments& moments,
+                const SiteSamples& samples) {
+  for (std::size_t s = 0; s < moments.by_site.size(); ++s) {
+    const auto sample = samples.find(s);
+    if (moments.by_site[s].tokens > 0)
+      keep_site(folder, site_at(block, s), schemes[s], moments.by_site[s], sample == samples.end() ? MatrixF() : sample->second);
+  }
 }
 
 }  // namespace lrc

@@ -8,10 +8,12 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <stop_token>
 
-#include "calibration/block_walk.h"
+#include "base/progress.h"
 #include "model/model.h"
 #include "quantization/second_moments.h"
+#include "run/float_stream.h"
 #include "run/recipe.h"
 
 namespace lrc {
@@ -36,27 +38,18 @@ bool is_kept(const std::filesystem::path& folder, const Site& site, const Activa
 /// Nothing where it is not kept. Throws Error(bad_file) naming a file that is damaged.
 std::optional<KeptSite> kept_site(const std::filesystem::path& folder, const Site& site, const ActivationScheme& scheme);
 
-/// Collects the samples of one block while it is walked: of each site about twice its width in tokens (1,024 to 4,096), spread evenly
-/// over the text without a period of the windows.
-class SampleTaker {
- public:
-  explicit SampleTaker(std::size_t calibration_tokens) : calibration_tokens_(calibration_tokens) {}
-  /// For FloatStream::listen, before the next block: forgets what was taken.
-  SiteObserver listener();
-  /// (tokens, in), rounded to float16; empty where no token went by.
-  MatrixF take(std::size_t site_index);
-
- private:
-  struct Taken {
-    std::vector<float> rows;
-    std::size_t width = 0, seen = 0;
-  };
-  std::size_t calibration_tokens_;
-  std::map<std::size_t, Taken> taken_;
-};
+/// Inputs of sites, by Site::index(): (tokens, in), rounded to float16.
+using SiteSamples = std::map<std::size_t, MatrixF>;
+/// Of the block that the stream has loaded and not left: of each site about twice its width in tokens (1,024 to 4,096), spread over some of
+/// the calibration windows without a period of theirs. Runs the block over these windows once more.
+SiteSamples take_samples(FloatStream& stream, const TokenWindows& windows, std::size_t calibration_windows, std::stop_token stop);
 
 /// Keeps all sites of a block that saw tokens.
 void keep_sites(const std::filesystem::path& folder, std::size_t block, const SiteSchemes& schemes, const BlockMoments& moments,
-                SampleTaker& samples);
+                const SiteSamples& samples);
+
+/// The measuring pass of run/spectra.h that keeps the sites of all blocks on the way, where most_kept_bytes() allows it.
+void measure_and_keep(const Model& model, const Recipe& recipe, const std::filesystem::path& folder, const std::filesystem::path& keep,
+                      Progress& progress, std::stop_token stop);
 
 }  // namespace lrc

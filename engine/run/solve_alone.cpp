@@ -50,7 +50,7 @@ bool is_ready(const BlockQuestion& question, const std::filesystem::path& keep) 
 /// Walks the float model up to the last of the blocks that are not ready; `take` gets the moments of each of them.
 void gather(const Model& model, const Recipe& recipe, const std::map<std::size_t, BlockQuestion>& questions,
             const std::filesystem::path& keep, Progress& progress, std::stop_token stop,
-            const std::function<void(std::size_t block, BlockMoments moments, const BlockWeights& weights, SampleTaker& samples)>& take) {
+            const std::function<void(std::size_t block, BlockMoments moments, const BlockWeights& weights, SiteSamples samples)>& take) {
   std::size_t blocks = 0;
   for (const auto& [block, question] : questions)
     if (!is_ready(question, keep)) blocks = block + 1;
@@ -58,7 +58,6 @@ void gather(const Model& model, const Recipe& recipe, const std::map<std::size_t
   RunCorpus corpus = open_corpus(recipe, model);
   corpus.windows.windows.resize(corpus.calibration_windows);  // nothing is held out
   FloatStream stream(model, recipe.rotation, corpus.windows, corpus.calibration_windows);
-  SampleTaker samples(corpus.calibration_tokens());
   for (std::size_t block = 0; block < blocks; ++block) {
     throw_if_stopped(stop);
     stream.load();
@@ -66,20 +65,19 @@ void gather(const Model& model, const Recipe& recipe, const std::map<std::size_t
     if (question == questions.end() || is_ready(question->second, keep)) {
       stream.advance({}, stop);
     } else {
-      stream.listen(samples.listener());
+      SiteSamples samples = take_samples(stream, corpus.windows, corpus.calibration_windows, stop);
       auto moments = std::move(stream.advance({&question->second.schemes, 1}, stop).front());
-      stream.listen({});
-      take(block, std::move(moments), stream.block(), samples);
+      take(block, std::move(moments), stream.block(), std::move(samples));
     }
     progress.report("gather", block + 1, blocks);
   }
 }
 
-void keep_wanted(const BlockQuestion& question, const std::filesystem::path& keep, const BlockMoments& moments, SampleTaker& samples) {
+void keep_wanted(const BlockQuestion& question, const std::filesystem::path& keep, const BlockMoments& moments, SiteSamples& samples) {
   if (keep.empty()) return;
   for (const Site& site : question.sites)
     if (moments.by_site[site.index()].tokens > 0)
-      keep_site(keep, site, question.schemes[site.index()], moments.by_site[site.index()], samples.take(site.index()));
+      keep_site(keep, site, question.schemes[site.index()], moments.by_site[site.index()], samples[site.index()]);
 }
 
 }  // namespace
@@ -149,7 +147,7 @@ void solve_alone(const Model& model, const Recipe& recipe, const std::vector<con
     solve(question, load_rotated_block(model, block, recipe.rotation).blocks.front(), std::move(moments));
   }
   gather(model, recipe, missing, keep, progress, stop,
-         [&](std::size_t block, BlockMoments moments, const BlockWeights& weights, SampleTaker& samples) {
+         [&](std::size_t block, BlockMoments moments, const BlockWeights& weights, SiteSamples samples) {
            const BlockQuestion& question = missing.at(block);
            keep_wanted(question, keep, moments, samples);
            solve(question, weights, std::move(moments));
@@ -164,9 +162,9 @@ KeptSite site_of_layer(const Model& model, const Recipe& recipe, const LayerInfo
   if (!keep.empty())
     if (auto kept = kept_site(keep, site, question.schemes[site.index()])) return std::move(*kept);
   KeptSite result;
-  gather(model, recipe, questions, keep, progress, stop, [&](std::size_t, BlockMoments moments, const BlockWeights&, SampleTaker& samples) {
+  gather(model, recipe, questions, keep, progress, stop, [&](std::size_t, BlockMoments moments, const BlockWeights&, SiteSamples samples) {
     result.moments = std::move(moments.by_site[site.index()]);
-    result.sample = samples.take(site.index());
+    result.sample = std::move(samples[site.index()]);
     if (!keep.empty() && result.moments.tokens > 0) keep_site(keep, site, question.schemes[site.index()], result.moments, result.sample);
   });
   return result;

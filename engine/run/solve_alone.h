@@ -19,6 +19,7 @@ struct AloneSolution {
   LayerRecord record;      ///< names no file
   LayerSpectrum spectrum;  ///< as spectrum_of_run() reads it
 };
+LayerSpectrum spectrum_of_solution(const std::string& layer, const LayerSolution& solution);
 /// Told of each solved layer, on the thread that solved it; one call at a time.
 using AloneCallback = std::function<void(AloneSolution)>;
 

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "correction/linalg.h"
 #include "run/layer_file.h"
+#include "run/solve_alone.h"
 
 namespace lrc {
 namespace {
