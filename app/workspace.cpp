@@ -146,11 +146,11 @@ void Workspace::editDraft(const QString& undo_name, const Recipe& recipe, int me
 }
 
 void Workspace::applyDraft(const Recipe& recipe) {
-  const bool measured_otherwise =
-      !(recipe.activation == draft_.activation) || !same_transforms(recipe, draft_) || recipe.calibration != draft_.calibration ||
-      recipe.calibration_mix != draft_.calibration_mix || recipe.calibration_tokens != draft_.calibration_tokens ||
-      recipe.calibration_context != draft_.calibration_context || !(recipe.weight == draft_.weight) || recipe.damping != draft_.damping ||
-      recipe.damping_toward != draft_.damping_toward;
+  const bool measured_otherwise = !(recipe.activation == draft_.activation) || !same_transforms(recipe, draft_) ||
+                                  recipe.calibration != draft_.calibration || recipe.calibration_mix != draft_.calibration_mix ||
+                                  recipe.calibration_tokens != draft_.calibration_tokens ||
+                                  recipe.calibration_context != draft_.calibration_context || !(recipe.weight == draft_.weight) ||
+                                  recipe.damping != draft_.damping || recipe.damping_toward != draft_.damping_toward;
   draft_ = recipe;
   parts_->schemes_known = parts_->inherited_known = false;
   parts_->problem.reset();
