@@ -5,6 +5,7 @@
 
 #include "models/draft_edits.h"
 #include "models/notebook.h"
+#include "run/recipe_fields.h"
 #include "run/recipe_title.h"
 #include "workspace_parts.h"
 
@@ -226,8 +227,9 @@ void Workspace::editDraft(const QString& undo_name, const Recipe& recipe, int me
 }
 
 void Workspace::applyDraft(const Recipe& recipe) {
-  const bool measured_otherwise = !(recipe.activation == draft_.activation) || !(recipe.rotation == draft_.rotation) ||
-                                  recipe.calibration != draft_.calibration || recipe.calibration_tokens != draft_.calibration_tokens ||
+  const bool measured_otherwise = !(recipe.activation == draft_.activation) || !same_transforms(recipe, draft_) ||
+                                  recipe.calibration != draft_.calibration || recipe.calibration_mix != draft_.calibration_mix ||
+                                  recipe.calibration_tokens != draft_.calibration_tokens ||
                                   recipe.calibration_context != draft_.calibration_context || !(recipe.weight == draft_.weight) ||
                                   recipe.damping != draft_.damping || recipe.damping_toward != draft_.damping_toward;
   draft_ = recipe;
@@ -320,15 +322,16 @@ QStringList Workspace::pendingChanges() const {
     if (choice.r2) parts << "R2";
     if (choice.r3) parts << "R3";
     if (choice.r4) parts << "R4";
-    return parts.isEmpty() ? tr("none") : parts.join(" ") + tr(", seed %1").arg(choice.seed);
+    const QString origin = choice.file.empty() ? tr(", seed %1").arg(choice.seed) : ", " + QString::fromStdString(choice.file);
+    return parts.isEmpty() ? tr("none") : parts.join(" ") + origin;
   };
   change(tr("method"), text(before.method), text(now.method));
   change(tr("passes"), QString::number(before.iterations), QString::number(now.iterations));
   change(tr("deflated"), before.deflate ? tr("on") : tr("off"), now.deflate ? tr("on") : tr("off"));
   change(tr("weight bits"), QString::number(before.weight.bits), QString::number(now.weight.bits));
   change(tr("weight group"), group(before.weight.group_size), group(now.weight.group_size));
-  change(tr("weight clip"), before.weight.clip == WeightClip::none ? tr("none") : tr("search"),
-         now.weight.clip == WeightClip::none ? tr("none") : tr("search"));
+  const auto words = [&text](std::string_view view) { return text(std::string(view)); };
+  change(tr("weight clip"), words(fields::name(before.weight.clip)), words(fields::name(now.weight.clip)));
   change(tr("activation bits"), QString::number(before.activation.bits), QString::number(now.activation.bits));
   change(tr("activation group"), group(before.activation.group_size), group(now.activation.group_size));
   change(tr("activation clip"), QString::number(double(before.activation.clip), 'f', 2),
@@ -338,10 +341,16 @@ QStringList Workspace::pendingChanges() const {
   change(tr("KV clip"), QString::number(double(before.cache.clip), 'f', 2), QString::number(double(now.cache.clip), 'f', 2));
   change(tr("KV zero points"), before.cache.symmetric ? tr("off") : tr("on"), now.cache.symmetric ? tr("off") : tr("on"));
   change(tr("rotation"), rotation(before.rotation), rotation(now.rotation));
+  change(tr("smoothing"), words(name(before.smoothing)), words(name(now.smoothing)));
+  change(tr("smoothing strength"), QString::number(before.smoothing_strength), QString::number(now.smoothing_strength));
   change(tr("rank"), text(to_string(before.rank)), text(to_string(now.rank)));
   change(tr("rank rule"), before.rank_rule == RankRule::min_dimension ? tr("min(in, out)") : tr("parameters"),
          now.rank_rule == RankRule::min_dimension ? tr("min(in, out)") : tr("parameters"));
   change(tr("calibration text"), text(before.calibration), text(now.calibration));
+  const auto mix = [&text](const std::optional<CalibrationMix>& choice) {
+    return choice ? QString("%1, %2").arg(text(choice->text)).arg(choice->share) : tr("none");
+  };
+  change(tr("second calibration text"), mix(before.calibration_mix), mix(now.calibration_mix));
   change(tr("calibration tokens"), QString::number(before.calibration_tokens), QString::number(now.calibration_tokens));
   change(tr("calibration context"), QString::number(before.calibration_context), QString::number(now.calibration_context));
   change(tr("damping"), QString::number(before.damping), QString::number(now.damping));

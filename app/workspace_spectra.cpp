@@ -16,7 +16,10 @@ std::string measurement_key(const std::string& model_sha256, const Recipe& recip
   relevant.activation = recipe.activation;
   relevant.weight = recipe.weight;
   relevant.rotation = recipe.rotation;
+  relevant.smoothing = recipe.smoothing;
+  relevant.smoothing_strength = recipe.smoothing_strength;
   relevant.calibration = recipe.calibration;
+  relevant.calibration_mix = recipe.calibration_mix;
   relevant.calibration_tokens = recipe.calibration_tokens;
   relevant.calibration_context = recipe.calibration_context;
   relevant.damping = recipe.damping;

@@ -16,7 +16,7 @@ void add_recipe_options(CLI::App& command, RecipeOptions& r) {
   const std::string group = "Recipe";
   const auto add = [&](const char* flag, auto& target, const char* text) { return command.add_option(flag, target, text)->group(group); };
   add("--recipe", r.recipe, "A shipped recipe's name or a JSON file; options below override its fields");
-  add("--method", r.method, "rtn, gptq, svd, qera, qera-diagonal, lqer, l2qer or lrc");
+  add("--method", r.method, "rtn, gptq, svd, qera, eora, qera-diagonal, lqer, l2qer or lrc");
   add("--weight-bits", r.weight_bits, "2…8");
   add("--activation-bits", r.activation_bits, "2…8; 16 = off");
   add("--kv-bits", r.kv_bits, "Keys and values in the cache: 2…8; 16 = float");
@@ -25,14 +25,17 @@ void add_recipe_options(CLI::App& command, RecipeOptions& r) {
   command.add_flag("--kv-symmetric", r.kv_symmetric, "Keys and values without zero points")->group(group);
   add("--group-size", r.group_size, "Weights that share a scale; 0 = a row");
   command.add_flag("--weight-asymmetric", r.weight_asymmetric, "Weight grids with a zero point")->group(group);
-  add("--weight-clip", r.weight_clip, "search (norm 2.4 over 80 scales) or none");
+  add("--weight-clip", r.weight_clip, "search (norm 2.4 over 80 scales), awq (by the outputs, q and k left out) or none");
   add("--weight-format", r.weight_format, "int, mxint, mxfp4, mxfp4-rounded or nvfp4");
   add("--activation-format", r.activation_format, "The same for activations");
   add("--activation-group-size", r.activation_group_size, "Activations that share a scale; 0 = a token");
   command.add_flag("--activation-asymmetric", r.activation_asymmetric, "Activations with a zero point")->group(group);
   add("--clip", r.clip, "Clip ratio of the activation quantizer, or search (by the layers' loss, site by site)");
   add("--rotate", r.rotate,
-      "quarot (R1, R2 folded, R4 and with quantized keys R3 online), folded (R1 and R2), none, or a list: r1,r2,r3,r4");
+      "quarot (R1, R2 folded, R4 and with quantized keys R3 online), folded (R1 and R2), none, a list: r1,r2,r3,r4, or FILE.safetensors "
+      "with R1 and R2 (,r3,r4 behind it for the online ones)");
+  add("--smoothing", r.smoothing, "Channel scales folded in before the solve: smoothquant, awq, closed-form or none");
+  add("--smoothing-strength", r.smoothing_strength, "α of smoothquant, 0…1");
   add("--rank", r.rank, "57, or 10% (rounded down, at least 1)");
   add("--rank-rule", r.rank_rule, "min: of min(in, out); parameters: of in·out/(in+out)");
   add("--iterations", r.iterations, "T of LRC(T)");
@@ -44,6 +47,7 @@ void add_recipe_options(CLI::App& command, RecipeOptions& r) {
   add("--factors", r.factors, "fp16, int8, or mxint8 (mxint2…8, /32 for blocks of 32, -across for the other axis)");
   add("--pair-input", r.pair_input, "What the correction multiplies: unquantized, quantized or method (as the method defines it)");
   add("--calibration", r.calibration, "A UTF-8 text or a JSON list of strings");
+  add("--calibration-mix", r.calibration_mix, "FILE[:SHARE]: a second text and its part of the windows (a half), or none");
   add("--calibration-tokens", r.calibration_tokens, "Rounded up to whole windows");
   add("--calibration-context", r.calibration_context, "Tokens of a window");
   add("--damping", r.damping, "Of the second moments, relative to their mean diagonal");

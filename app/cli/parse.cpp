@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "model/imported_rotations.h"
 #include "run/recipe_fields.h"
 #include "run/recipe_title.h"
 
@@ -51,6 +52,21 @@ std::uint64_t parse_bytes(const std::string& text) {
               "\"" + text + "\" is not a size; give bytes, or a number with KiB, MiB, GiB, kB, MB or GB, such as 6GiB.");
 }
 
+std::optional<CalibrationMix> parse_mix(const std::string& text) {
+  if (text == "none") return {};
+  CalibrationMix mix{text};
+  // A colon may be part of a file's name: it begins a share only in front of a number.
+  if (const auto colon = text.rfind(':'); colon != std::string::npos) {
+    const Json share = fields::value_of(text.substr(colon + 1));
+    if (share.is_number()) {
+      mix.text = text.substr(0, colon);
+      mix.share = fields::number({"the command line", "calibration_mix.share"}, share, 0.001, 0.999);
+    }
+  }
+  if (mix.text.empty()) throw Error(ErrorKind::bad_input, "--calibration-mix is FILE or FILE:SHARE, for example task.txt:0.5.");
+  return mix;
+}
+
 Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
   Recipe recipe = o.recipe.empty() ? Recipe{} : load_recipe(o.recipe);
   const Recipe original = recipe;
@@ -91,9 +107,11 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
                                                                              {"factors", &o.factors},
                                                                              {"pair_input", &o.pair_input},
                                                                              {"damping_toward", &o.damping_toward},
-                                                                             {"stream", &o.stream}};
+                                                                             {"stream", &o.stream},
+                                                                             {"smoothing", &o.smoothing}};
   for (const auto& [field, text] : texts)
     if (*text) set_field(recipe, field, fields::value_of(**text), "the command line");
+  if (o.smoothing_strength) set_field(recipe, "smoothing_strength", *o.smoothing_strength, "the command line");
   if (o.drift) set_field(recipe, "drift", *o.drift, "the command line");
   if (o.iterations) recipe.iterations = *o.iterations;
   if (o.deflate) recipe.deflate = *o.deflate == "on";
@@ -101,15 +119,26 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
   if (o.gptq_damping) recipe.gptq_damping = *o.gptq_damping;
   if (o.rotate) {
     const auto old_seed = recipe.rotation.seed;
-    if (*o.rotate == "folded")
+    const std::string suffix = ".safetensors";
+    if (*o.rotate == "folded") {
       recipe.rotation = {true, true, false, old_seed};
-    else
+    } else if (const auto file = o.rotate->find(suffix); file != std::string::npos) {
+      // The online rotations follow the file's name.
+      const std::string online = o.rotate->substr(file + suffix.size());
+      if (!online.empty() && online != ",r3" && online != ",r4" && online != ",r3,r4")
+        throw Error(ErrorKind::bad_input, "--rotate: behind a file there may be ,r3 or ,r4 or ,r3,r4, not '" + online + "'.");
+      const std::string path = o.rotate->substr(0, file + suffix.size());
+      const auto parts = rotations_in(path);
+      recipe.rotation = {parts.r1, parts.r2, online.ends_with("r4"), old_seed, online.starts_with(",r3"), path};
+    } else {
       set_field(recipe, "rotate", *o.rotate, "the command line");
+    }
   }
   if (o.rotate ? *o.rotate == "quarot" : o.kv_bits && *o.kv_bits != original.cache.bits)
     recipe.rotation.r3 = recipe.rotation.r3 || asks_for_r3(recipe);
   if (seed) recipe.rotation.seed = *seed;
   if (o.calibration) recipe.calibration = *o.calibration;
+  if (o.calibration_mix) recipe.calibration_mix = parse_mix(*o.calibration_mix);
   if (o.calibration_tokens) recipe.calibration_tokens = *o.calibration_tokens;
   if (o.calibration_context) recipe.calibration_context = *o.calibration_context;
   if (o.layers) recipe.layers = *o.layers;

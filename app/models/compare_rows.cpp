@@ -17,13 +17,23 @@ const QString dash = QStringLiteral("–");
 
 QString tr(const char* text) { return QCoreApplication::translate("compare_rows", text); }
 QString group_text(std::size_t group) { return group == 0 ? tr("row") : QString::number(group); }
+QString clip_text(WeightClip clip) {
+  return clip == WeightClip::search ? tr("searched") : clip == WeightClip::awq ? tr("AWQ") : tr("none");
+}
+QString smoothing_text(const Recipe& recipe) {
+  const auto text = name(recipe.smoothing);
+  const QString words = QString::fromUtf8(text.data(), qsizetype(text.size()));
+  return recipe.smoothing == Smoothing::smoothquant ? QString("%1, α %2").arg(words).arg(recipe.smoothing_strength) : words;
+}
 QString rotation_text(const RotationChoice& rotation) {
   QStringList parts;
+  const QString origin = rotation.file.empty() ? tr(", seed %1").arg(rotation.seed)
+                                               : ", " + QString::fromStdString(std::filesystem::path(rotation.file).filename().string());
   if (rotation.r1) parts << "R1";
   if (rotation.r2) parts << "R2";
   if (rotation.r3) parts << "R3";
   if (rotation.r4) parts << "R4";
-  return parts.isEmpty() ? tr("none") : parts.join(QStringLiteral(" · ")) + tr(", seed %1").arg(rotation.seed);
+  return parts.isEmpty() ? tr("none") : parts.join(QStringLiteral(" · ")) + origin;
 }
 
 class Rows {
@@ -97,7 +107,7 @@ std::vector<CompareRow> compare_runs(const RunEntry* a, const RunEntry* b, const
   rows.choice(tr("Deflated"), [](const Recipe& r) { return r.deflate ? tr("yes") : tr("no"); });
   rows.choice(tr("Weights"),
               [](const Recipe& r) { return tr("%1-bit, group %2").arg(r.weight.bits).arg(group_text(r.weight.group_size)); });
-  rows.choice(tr("Weight clip"), [](const Recipe& r) { return r.weight.clip == WeightClip::search ? tr("searched") : tr("none"); });
+  rows.choice(tr("Weight clip"), [](const Recipe& r) { return clip_text(r.weight.clip); });
   rows.choice(tr("Activations"), [](const Recipe& r) {
     return r.activation.off() ? tr("float")
                               : tr("%1-bit, %2")
@@ -111,12 +121,16 @@ std::vector<CompareRow> compare_runs(const RunEntry* a, const RunEntry* b, const
   });
   rows.choice(tr("Activation clip"), [](const Recipe& r) { return QString::number(double(r.activation.clip), 'f', 2); });
   rows.choice(tr("Rotation"), [](const Recipe& r) { return rotation_text(r.rotation); });
+  rows.choice(tr("Smoothing"), [](const Recipe& r) { return smoothing_text(r); });
   rows.choice(tr("Damping"), [](const Recipe& r) { return QString::number(r.damping, 'g', 3); });
   rows.choice(tr("Damped toward"),
               [](const Recipe& r) { return r.damping_toward == DampingToward::original ? tr("the original") : tr("zero"); });
   rows.choice(tr("Calibration tokens"), [](const Recipe& r) { return format_count(r.calibration_tokens); });
   rows.choice(tr("Calibration text"), [](const Recipe& r) {
-    return r.calibration.empty() ? tr("WikiText-2") : QString::fromStdString(std::filesystem::path(r.calibration).filename().string());
+    const auto file_name = [](const std::string& path) { return QString::fromStdString(std::filesystem::path(path).filename().string()); };
+    const QString text = r.calibration.empty() ? tr("WikiText-2") : file_name(r.calibration);
+    const auto& mix = r.calibration_mix;
+    return mix ? tr("%1 + %2 % %3").arg(text).arg(100 * mix->share).arg(file_name(mix->text)) : text;
   });
   rows.choice(tr("Overrides"), [](const Recipe& r) { return QString::number(r.overrides.size()); });
 

@@ -23,7 +23,7 @@ std::optional<Prediction> prediction_of(const Workspace& workspace, int layer) {
   const auto& layers = workspace.model()->layers();
   const LayerInfo& info = layers[std::size_t(layer)];
   const auto& draft = workspace.draftSchemes()[std::size_t(layer)];
-  if (!draft || !(b->manifest.recipe.rotation == workspace.draft().rotation)) return {};
+  if (!draft || !same_transforms(b->manifest.recipe, workspace.draft())) return {};
   try {
     LayerScheme ran = effective_scheme(b->manifest.recipe, info);
     ran.rank = draft->rank;

@@ -25,8 +25,11 @@ RecipeFields::RecipeFields(Workspace& workspace, QWidget* parent) : QWidget(pare
   make_activations();
   make_cache();
   make_rotation();
+  make_imported_rotation();
+  make_smoothing();
   make_correction();
   make_calibration();
+  make_mix();
   column_->addStretch(1);
   auto* guard = new WheelGuard(this);
   for (QWidget* child : findChildren<QWidget*>())

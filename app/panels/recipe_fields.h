@@ -55,6 +55,12 @@ class RecipeFields : public QWidget {
   void make_activations();
   void make_cache();
   void make_rotation();
+  void make_imported_rotation();
+  void make_smoothing();
+  void make_mix();
+  /// A file's name with buttons to choose another and to do without one.
+  ElidedLabel* add_file_row(FoldingSection* section, const QString& label, const char* object_name, const QString& choose_tip,
+                            const QString& forget_tip, const std::function<void()>& choose, const std::function<void()>& forget);
   void make_correction();
   void make_calibration();
 
@@ -64,9 +70,11 @@ class RecipeFields : public QWidget {
   void show_cache();
   void show_values();
   void show_summaries();
+  void show_transforms();
   void show_groups();
   void take_rank_text();
   void choose_text();
+  void choose_rotation();
 
   Workspace& workspace_;
   QVBoxLayout* column_;
@@ -76,15 +84,15 @@ class RecipeFields : public QWidget {
   FoldingSection *method_section_ = nullptr, *weights_section_ = nullptr, *activations_section_ = nullptr, *cache_section_ = nullptr,
                  *rotation_section_ = nullptr, *correction_section_ = nullptr, *calibration_section_ = nullptr;
   QComboBox *method_ = nullptr, *group_ = nullptr, *weight_clip_ = nullptr, *act_group_ = nullptr, *kv_group_ = nullptr,
-            *rank_rule_ = nullptr, *damping_toward_ = nullptr;
+            *rank_rule_ = nullptr, *damping_toward_ = nullptr, *smoothing_ = nullptr;
   QSpinBox *passes_ = nullptr, *seed_ = nullptr, *tokens_ = nullptr, *context_ = nullptr, *held_out_ = nullptr;
   QCheckBox *deflate_ = nullptr, *r1_ = nullptr, *r2_ = nullptr, *r3_ = nullptr, *r4_ = nullptr, *skip_ = nullptr, *kv_zeros_ = nullptr;
   NumberBar *weight_bits_ = nullptr, *act_bits_ = nullptr, *kv_bits_ = nullptr;
   QSlider *act_clip_slider_ = nullptr, *rank_slider_ = nullptr;
-  QDoubleSpinBox *act_clip_ = nullptr, *kv_clip_ = nullptr;
+  QDoubleSpinBox *act_clip_ = nullptr, *kv_clip_ = nullptr, *smoothing_strength_ = nullptr, *mix_share_ = nullptr;
   QLineEdit *rank_ = nullptr, *damping_ = nullptr, *gptq_damping_ = nullptr;
   ElidedLabel *rank_note_ = nullptr, *rank_problem_ = nullptr, *group_note_ = nullptr, *rotation_note_ = nullptr, *kv_note_ = nullptr,
-              *text_ = nullptr;
+              *text_ = nullptr, *rotation_file_ = nullptr, *mix_ = nullptr;
 };
 
 }  // namespace lrc::app

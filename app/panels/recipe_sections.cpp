@@ -112,7 +112,10 @@ void RecipeFields::make_weights() {
   weight_clip_->setObjectName("recipeWeightClip");
   weight_clip_->addItem(tr("search"), int(WeightClip::search));
   weight_clip_->addItem(tr("none"), int(WeightClip::none));
-  weight_clip_->setToolTip(tr("search: the scale of each row or group is shrunk where that lowers its rounding error."));
+  weight_clip_->addItem(tr("AWQ"), int(WeightClip::awq));
+  weight_clip_->setToolTip(
+      tr("search: the scale of each row or group is shrunk where that lowers its rounding error.\n"
+         "AWQ: by the error of the layer's outputs, q and k left out; for RTN and GPTQ codes."));
   add_row(weights_section_, tr("Clip"), weight_clip_);
   connect(weight_clip_, &QComboBox::activated, this, [this] {
     const auto clip = WeightClip(weight_clip_->currentData().toInt());

@@ -141,6 +141,8 @@ void RecipeFields::show_values() {
                           : rotation.any() ? tr("folded into the weights")
                                            : tr("no rotation"));
 
+  show_transforms();
+
   rank_rule_->setCurrentIndex(rank_rule_->findData(int(draft.rank_rule)));
   const bool has_rank = is_lrc;
   rank_->setEnabled(has_rank);
@@ -216,7 +218,9 @@ void RecipeFields::show_summaries() {
   weights_section_->setSummary(tr("%1-bit · %2 · %3")
                                    .arg(draft.weight.bits)
                                    .arg(draft.weight.group_size == 0 ? tr("row") : QString("g%1").arg(draft.weight.group_size))
-                                   .arg(draft.weight.clip == WeightClip::search ? tr("clip search") : tr("no clip")));
+                                   .arg(draft.weight.clip == WeightClip::search ? tr("clip search")
+                                        : draft.weight.clip == WeightClip::awq  ? tr("AWQ clips")
+                                                                                : tr("no clip")));
   activations_section_->setSummary(draft.activation.off()
                                        ? tr("16-bit")
                                        : tr("%1-bit · clip %2").arg(draft.activation.bits).arg(double(draft.activation.clip), 0, 'f', 2));
@@ -225,7 +229,10 @@ void RecipeFields::show_summaries() {
   if (draft.rotation.r2) rotations << "R2";
   if (draft.rotation.r3) rotations << "R3";
   if (draft.rotation.r4) rotations << "R4";
-  rotation_section_->setSummary(rotations.isEmpty() ? tr("none") : rotations.join(" ") + tr(", seed %1").arg(draft.rotation.seed));
+  QString rotation = rotations.isEmpty() ? tr("none") : rotations.join(" ") + tr(", seed %1").arg(draft.rotation.seed);
+  if (draft.rotation.any() && !draft.rotation.file.empty()) rotation = rotations.join(" ") + ", " + rotation_file_->text();
+  if (draft.smoothing != Smoothing::none) rotation += ", " + smoothing_->currentText();
+  rotation_section_->setSummary(rotation);
   correction_section_->setSummary(tr("rank %1").arg(QString::fromStdString(to_string(draft.rank))));
   calibration_section_->setSummary(tr("%1, %2 tokens").arg(text_->text(), format_count(draft.calibration_tokens)));
 }

@@ -231,13 +231,13 @@ void SpectrumPanel::explain() {
           Notice::Tone::bad);
   if (const RunEntry* run = run_in(workspace_, workspace_.slotB())) {
     const Recipe &ran = run->manifest.recipe, &draft = workspace_.draft();
-    if (!(ran.activation == draft.activation) || !(ran.rotation == draft.rotation))
-      return notice_->say(
-          tr("These curves belong to #%1 (A%2%3); the draft has another activation scheme or rotation. A run shows its own curves.")
-              .arg(run->number)
-              .arg(ran.activation.bits)
-              .arg(ran.rotation.any() ? tr(", rotated") : QString()),
-          Notice::Tone::warning);
+    if (!(ran.activation == draft.activation) || !same_transforms(ran, draft))
+      return notice_->say(tr("These curves belong to #%1 (A%2%3); the draft has another activation scheme, rotation or smoothing. A run "
+                             "shows its own curves.")
+                              .arg(run->number)
+                              .arg(ran.activation.bits)
+                              .arg(ran.rotation.any() ? tr(", rotated") : QString()),
+                          Notice::Tone::warning);
   }
   if (!find_method(first.scheme.method).uses_rank)
     return notice_->say(tr("%1 has no branch: drag to see what one would give.").arg(method_title(first.scheme.method)));

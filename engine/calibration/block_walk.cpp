@@ -75,6 +75,13 @@ std::vector<BlockMoments> BlockWalk::advance(std::span<const SiteSchemes> activa
   return moments;
 }
 
+void BlockWalk::observe(const SiteObserver& observer, std::stop_token stop) {
+  for (std::size_t w = 0; w < calibration_windows_; ++w) {
+    throw_if_stopped(stop);
+    transformer_->run_block(next_ - first_block_, hidden_.copy(w), context_, observer);
+  }
+}
+
 BlockMoments BlockWalk::peek(const SiteSchemes& activation, std::stop_token stop, const Listening& listening) {
   assert(next_ < transformer_->config().blocks);
   BlockMoments moments = std::move(empty_moments({&activation, 1}, site_count(transformer_->config())).front());

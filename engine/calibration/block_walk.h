@@ -54,6 +54,8 @@ class BlockWalk {
   }
   /// The moments of advance() without moving on; those of sites and windows that are not listened to stay empty.
   BlockMoments peek(const SiteSchemes& activation, std::stop_token stop, const Listening& listening = {});
+  /// Runs the next block over the calibration windows for an observer alone and does not move on.
+  void observe(const SiteObserver& observer, std::stop_token stop);
   /// Of every window, at the door of the next block.
   const HiddenStates& hidden() const { return hidden_; }
   /// Runs it without listening: what a resumed run does with blocks that are finished.

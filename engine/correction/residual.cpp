@@ -2,6 +2,7 @@
 // for each method (methods.md 2.1, 4.9; E of svd and lqer is taken as it is).
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "base/progress.h"
@@ -14,7 +15,7 @@ namespace {
 
 QuantizedWeight base_of(const SolveRequest& request) {
   if (request.scheme.base == "gptq") return plain_gptq(request);
-  return quantize_rtn(request.weight, request.scheme.weight, request.scheme.store_rounded);
+  return plain_rtn(request);
 }
 
 /// [E diag(s)]_k diag(1/s).
@@ -24,6 +25,13 @@ LowRankFit scaled_fit(MatrixD error, const std::vector<double>& scale, std::size
   for (std::size_t r = 0; r < error.rows(); ++r)
     for (std::size_t i = 0; i < scale.size(); ++i) error(r, i) *= scale[i];
   return truncated(error, diagonal, rank);
+}
+
+/// Filled up with columns of zeros.
+MatrixD widened(const MatrixD& columns, std::size_t count) {
+  MatrixD result(columns.rows(), count);
+  for (std::size_t r = 0; r < columns.rows(); ++r) std::copy_n(columns.row(r), columns.columns(), result.row(r));
+  return result;
 }
 
 template <typename Fit>
@@ -59,6 +67,32 @@ LayerSolution solve_qera(const SolveRequest& request, std::stop_token stop) {
     const bool quantized = request.scheme.pair_input == PairInput::quantized;
     const MatrixD& lower = quantized ? request.site.cholesky_y : request.site.cholesky_x;
     return truncated(linalg::multiply_lower(error, lower), lower, request.scheme.rank);
+  });
+}
+
+LayerSolution solve_eora(const SolveRequest& request, std::stop_token stop) {
+  return solve_residual(request, stop, [&](const MatrixD& error) {
+    const bool quantized = request.scheme.pair_input == PairInput::quantized;
+    const auto eigen = linalg::eigen_symmetric(quantized ? request.site.moments.s_y : request.site.moments.s_x());
+    const std::size_t width = error.columns();
+    // What float32 moments cannot tell from nothing is left out: the pseudo-inverse.
+    const double floor = double(std::max<std::size_t>(1, width)) * double(std::numeric_limits<float>::epsilon()) * eigen.values.front();
+    std::size_t kept = 0;
+    while (kept < width && eigen.values[kept] > floor) ++kept;
+    MatrixD vectors(kept, width), root(kept, kept);
+    for (std::size_t k = 0; k < kept; ++k) {
+      std::copy_n(eigen.vectors.row(k), width, vectors.row(k));
+      root(k, k) = std::sqrt(eigen.values[k]);
+    }
+    MatrixD projected = linalg::multiply(error, vectors, false, true);
+    for (std::size_t r = 0; r < projected.rows(); ++r)
+      for (std::size_t k = 0; k < kept; ++k) projected(r, k) *= root(k, k);
+    const std::size_t rank = request.scheme.rank, possible = std::min({rank, kept, error.rows()});
+    LowRankFit fit = truncated(projected, root, possible);
+    fit.v = linalg::multiply(vectors, fit.v, true);
+    fit.u = widened(fit.u, rank);
+    fit.v = widened(fit.v, rank);
+    return fit;
   });
 }
 

@@ -3,6 +3,7 @@
 #include "correction/linalg.h"
 #include "correction/low_rank_steps.h"
 #include "correction/methods.h"
+#include "correction/smoothing.h"
 
 namespace lrc {
 namespace {
@@ -25,6 +26,16 @@ MatrixD gptq_target(const SolveRequest& request) {
 
 }  // namespace
 
+WeightGrid grid_for(const SolveRequest& request, const MatrixD& target) {
+  const LayerScheme& scheme = request.scheme;
+  if (scheme.weight.clip != WeightClip::awq) return fit_grid(target, scheme.weight, scheme.store_rounded);
+  return awq_clipped_grid(target, request.site.moments.s_x(), scheme.weight, scheme.store_rounded);
+}
+
+QuantizedWeight plain_rtn(const SolveRequest& request) {
+  return round_to_grid(request.weight, request.scheme.weight, grid_for(request, request.weight));
+}
+
 QuantizedWeight plain_gptq(const SolveRequest& request) {
   GptqOptions options;
   options.damping = request.scheme.gptq_damping;
@@ -32,12 +43,14 @@ QuantizedWeight plain_gptq(const SolveRequest& request) {
   options.round_to_half = request.scheme.store_rounded;
   MatrixD s_x = request.site.s_x;  // as it was before damping: GPTQ adds its own
   linalg::add_to_diagonal(s_x, -request.site.added_to_x());
-  return quantize_gptq(gptq_target(request), s_x, request.scheme.weight, options).weight;
+  const MatrixD target = gptq_target(request);
+  if (request.scheme.weight.clip != WeightClip::awq) return quantize_gptq(target, s_x, request.scheme.weight, options).weight;
+  return quantize_gptq(target, s_x, request.scheme.weight, options, grid_for(request, target)).weight;
 }
 
 LayerSolution solve_rtn(const SolveRequest& request, std::stop_token stop) {
   throw_if_stopped(stop);
-  return uncorrected(request, quantize_rtn(request.weight, request.scheme.weight, request.scheme.store_rounded));
+  return uncorrected(request, plain_rtn(request));
 }
 
 LayerSolution solve_gptq(const SolveRequest& request, std::stop_token stop) {

@@ -14,7 +14,7 @@
 namespace lrc {
 namespace {
 
-const std::array<SolveMethod, 8> kMethods = {{
+const std::array<SolveMethod, 9> kMethods = {{
     {.name = "rtn",
      .title = "Round to nearest",
      .explanation = "Each weight goes to the nearest grid point; the floor that every method must beat.",
@@ -36,6 +36,12 @@ const std::array<SolveMethod, 8> kMethods = {{
      .corrects_base = true,
      .damping = 1e-4,
      .solve = solve_qera},
+    {.name = "eora",
+     .title = "EoRA",
+     .explanation = "QERA's exact correction through the eigenbasis of undamped second moments, meant for a text mixed with the task's.",
+     .uses_rank = true,
+     .corrects_base = true,
+     .solve = solve_eora},
     {.name = "qera-diagonal",
      .title = "QERA, diagonal",
      .explanation = "As QERA with the root mean square of each input channel alone.",
@@ -93,6 +99,9 @@ void check(const SolveRequest& request, const SolveMethod& method) {
   if (!(scheme.drift >= 0 && scheme.drift <= 1))
     throw Error(ErrorKind::bad_input,
                 layer + ": the part of the drift that is made up for must be 0 to 1, not " + std::to_string(scheme.drift) + ".");
+  if (scheme.weight.clip == WeightClip::awq && method.uses_rank && !method.corrects_base)
+    throw Error(ErrorKind::unsupported, layer + ": the weight clip awq is for the codes of rtn and gptq; " + scheme.method +
+                                            " fits its grid on another target, so choose the clip search or none.");
   if (scheme.base != "rtn" && scheme.base != "gptq")
     throw Error(ErrorKind::bad_input, layer + ": the base quantizer is rtn or gptq, not \"" + scheme.base + "\".");
   if (!method.corrects_base && method.uses_rank && scheme.pair_input == PairInput::quantized)

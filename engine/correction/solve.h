@@ -125,7 +125,7 @@ struct SolveMethod {
   PairInput pair_input = PairInput::unquantized;  ///< likewise
   LayerSolution (*solve)(const SolveRequest& request, std::stop_token stop) = nullptr;
 };
-/// rtn, gptq, svd, qera, qera-diagonal, lqer, l2qer, lrc (rank 0 = retargeting alone).
+/// rtn, gptq, svd, qera, eora, qera-diagonal, lqer, l2qer, lrc (rank 0 = retargeting alone).
 std::span<const SolveMethod> methods();
 /// Throws Error(bad_input) naming the methods that exist.
 const SolveMethod& find_method(std::string_view name);

@@ -1,8 +1,12 @@
 // Folding the norms and the rotations into the weights of a whole model (methods.md 1.6 and 4.3).
 #include <algorithm>
+#include <cassert>
+#include <variant>
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "correction/linalg.h"
+#include "model/imported_rotations.h"
 #include "model/weights.h"
 
 namespace lrc {
@@ -106,55 +110,88 @@ void fold_norms(ModelWeights& weights) {
   weights.config.norm = NormKind::rms;
 }
 
-void rotate_stream_side(const ResidualRotation& rotation, LinearWeights& linear) {
+/// Q of the stream or of a head: made of Hadamard matrices, or imported (n, n), in float64 and rounded once like the others.
+using Rotation = std::variant<ResidualRotation, HadamardOrder, const MatrixD*>;
+
+/// W ← W Q, rows cut into vectors as long as Q.
+void turn_rows(const Rotation& rotation, MatrixF& weight) {
+  if (const auto* residual = std::get_if<ResidualRotation>(&rotation)) return rotate_input_side(*residual, weight);
+  if (const auto* head = std::get_if<HadamardOrder>(&rotation)) return rotate_heads_input_side(*head, weight);
+  const MatrixD& matrix = *std::get<const MatrixD*>(rotation);
+  MatrixD vectors(weight.size() / matrix.rows(), matrix.rows());
+  std::copy(weight.flat().begin(), weight.flat().end(), vectors.data());
+  vectors = linalg::multiply(vectors, matrix);
+  std::transform(vectors.flat().begin(), vectors.flat().end(), weight.data(), [](double value) { return float(value); });
+}
+
+/// W ← Qᵀ W, columns cut likewise.
+void turn_columns(const Rotation& rotation, MatrixF& weight) {
+  if (const auto* residual = std::get_if<ResidualRotation>(&rotation)) return rotate_output_side(*residual, weight);
+  if (const auto* head = std::get_if<HadamardOrder>(&rotation)) return rotate_heads_output_side(*head, weight);
+  const MatrixD& matrix = *std::get<const MatrixD*>(rotation);
+  for (std::size_t first = 0; first < weight.rows(); first += matrix.rows()) {
+    MatrixD part(matrix.rows(), weight.columns());
+    std::copy_n(weight.row(first), part.size(), part.data());
+    part = linalg::multiply(matrix, part, true);
+    std::transform(part.flat().begin(), part.flat().end(), weight.row(first), [](double value) { return float(value); });
+  }
+}
+
+void rotate_stream_side(const Rotation& rotation, LinearWeights& linear) {
   if (writes_stream(linear.info.role)) {
-    change(linear, [&](MatrixF& weight) { rotate_output_side(rotation, weight); });
-    change_row(linear.bias, [&](MatrixF& bias) { rotate_input_side(rotation, bias); });  // a vector of the stream
+    change(linear, [&](MatrixF& weight) { turn_columns(rotation, weight); });
+    change_row(linear.bias, [&](MatrixF& bias) { turn_rows(rotation, bias); });  // a vector of the stream
   } else {
-    change(linear, [&](MatrixF& weight) { rotate_input_side(rotation, weight); });
+    change(linear, [&](MatrixF& weight) { turn_rows(rotation, weight); });
   }
 }
 
 /// The values within each head. In a fused matrix they are the last rows.
-void rotate_values(const HadamardOrder& head, const ModelConfig& config, LinearWeights& linear) {
+void rotate_values(const Rotation& head, const ModelConfig& config, LinearWeights& linear) {
   const std::size_t values = config.kv_heads * config.head_dim, first = linear.info.out_features - values;
   change(linear, [&](MatrixF& weight) {
     MatrixF part(values, weight.columns());
     std::copy_n(weight.row(first), part.size(), part.data());
-    rotate_heads_output_side(head, part);
+    turn_columns(head, part);
     std::copy_n(part.data(), part.size(), weight.row(first));
   });
   if (linear.bias.empty()) return;
   std::vector<float> part(linear.bias.begin() + std::ptrdiff_t(first), linear.bias.end());
-  change_row(part, [&](MatrixF& bias) { rotate_heads_input_side(head, bias); });
+  change_row(part, [&](MatrixF& bias) { turn_rows(head, bias); });
   std::copy(part.begin(), part.end(), linear.bias.begin() + std::ptrdiff_t(first));
 }
 
 }  // namespace
 
-void rotate_weights(ModelWeights& weights, const RotationChoice& choice) {
+void rotate_weights(ModelWeights& weights, const RotationChoice& choice, const ImportedRotations* imported) {
   if (!choice.any()) return;
+  assert((choice.file.empty() || imported) && "the matrices of the file that the choice names");
   const ModelConfig& config = weights.config;
   // All orders first: an impossible choice leaves the weights as they were.
-  std::optional<ResidualRotation> residual;
-  std::optional<HadamardOrder> head, feed_forward, query_key;
-  if (choice.r1) residual = {hadamard_for(config.hidden_size, "residual stream (R1)"), random_signs(config.hidden_size, choice.seed)};
-  if (choice.r2) head = hadamard_for(config.head_dim, "values within a head (R2)");
+  std::optional<Rotation> residual, head;
+  std::optional<HadamardOrder> feed_forward, query_key;
+  if (choice.r1 && !choice.file.empty())
+    residual = &imported->r1;
+  else if (choice.r1)
+    residual = ResidualRotation{hadamard_for(config.hidden_size, "residual stream (R1)"), random_signs(config.hidden_size, choice.seed)};
+  if (choice.r2 && choice.file.empty()) head = hadamard_for(config.head_dim, "values within a head (R2)");
   if (choice.r3) query_key = hadamard_for(config.head_dim, "queries and keys (R3)");
   if (choice.r4) feed_forward = hadamard_for(config.feed_forward, "input of down_proj (R4)");
 
   if (residual) {
     fold_norms(weights);
     for (MatrixF* table : {&weights.embedding, &weights.positions, &weights.head})
-      if (!table->empty()) rotate_input_side(*residual, *table);
+      if (!table->empty()) turn_rows(*residual, *table);
   }
   parallel_for(weights.blocks.size(), 1, [&](std::size_t begin, std::size_t end) {
     for (std::size_t b = begin; b < end; ++b) {
       for (LinearWeights& linear : weights.blocks[b].linears) {
         const Role role = linear.info.role;
         if (residual) rotate_stream_side(*residual, linear);
-        if (head && (role == Role::v_proj || role == Role::qkv_proj)) rotate_values(*head, config, linear);
-        if (head && role == Role::o_proj) change(linear, [&](MatrixF& weight) { rotate_heads_input_side(*head, weight); });
+        std::optional<Rotation> of_values = head;
+        if (choice.r2 && !choice.file.empty()) of_values = &imported->r2.at(linear.info.block);
+        if (of_values && (role == Role::v_proj || role == Role::qkv_proj)) rotate_values(*of_values, config, linear);
+        if (of_values && role == Role::o_proj) change(linear, [&](MatrixF& weight) { turn_rows(*of_values, weight); });
         if (feed_forward && site_of(role) == SiteKind::mlp_hidden)
           change(linear, [&](MatrixF& weight) { rotate_full_input_side(*feed_forward, weight); });
       }

@@ -58,11 +58,13 @@ BlockWeights load_block(const Model& model, std::size_t block);
 /// The embedding and what belongs to it, no blocks and no head: what a walk through the blocks starts from.
 ModelWeights load_embedding(const Model& model);
 
+struct ImportedRotations;
 /// Which rotations a run folds or applies (methods.md 1.6).
 struct RotationChoice {
   bool r1 = false, r2 = false, r4 = false;
   std::uint64_t seed = 0;
-  bool r3 = false;  ///< touches no weight: it cancels between queries and keys, and spreads outliers of keys that are to be quantized
+  bool r3 = false;        ///< touches no weight: it cancels between queries and keys, and spreads outliers of keys that are to be quantized
+  std::string file = {};  ///< not empty: R1 and R2 are the matrices of this file (model/imported_rotations.h), not Hadamard ones
   bool any() const { return r1 || r2 || r3 || r4; }
   bool folded() const { return r1 || r2; }
   bool operator==(const RotationChoice&) const = default;
@@ -72,6 +74,7 @@ struct RotationChoice {
 /// move into those of the layers behind them, and whatever is added to the residual stream loses its mean. Layers without a
 /// float weight are passed over; where a layer norm's bias would be folded into them that is a mistake of the caller.
 /// A width without a Hadamard order throws Error(unsupported) naming it and leaves the weights as they were.
-void rotate_weights(ModelWeights& weights, const RotationChoice& choice);
+/// `imported`: the matrices of `choice.file`, if it names one.
+void rotate_weights(ModelWeights& weights, const RotationChoice& choice, const ImportedRotations* imported = nullptr);
 
 }  // namespace lrc

@@ -20,7 +20,9 @@ bool is_e2m1(NumberFormat format);
 /// Values that share a scale where nothing else is said: 16, or 32 for mxfp4; 0 (all of a row) for integers.
 std::size_t default_block(NumberFormat format);
 
-enum class WeightClip { none, search };
+/// search: by the rounding error of the weights alone. awq: by the error of the layer's outputs, which takes its inputs
+/// (correction/smoothing.h); fit_grid knows none and leaves such a grid unclipped.
+enum class WeightClip { none, search, awq };
 
 /// Bits, grid and granularity of a weight matrix.
 /// integer, symmetric: value = code · scale, codes in [−2^(b−1), 2^(b−1)−1], scale from max|w| / (2^(b−1)−1).

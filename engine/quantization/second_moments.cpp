@@ -247,6 +247,11 @@ void ChannelStatistics::merge(const ChannelStatistics& other) {
   }
 }
 
+void accumulate(ChannelStatistics& channels, const float* x, std::size_t tokens, std::size_t width) {
+  check_finite(x, tokens, width);
+  if (tokens > 0) channels.merge(statistics_of(x, tokens, width));
+}
+
 void accumulate(SecondMoments& moments, const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme) {
   accumulate(moments, x, nullptr, tokens, width, scheme);
 }

@@ -39,6 +39,8 @@ struct SecondMoments {
 /// float32 are flushed into float64. The result depends on the order and the split of calls only by rounding.
 /// Throws Error(numerical) on NaN or infinity.
 void accumulate(SecondMoments& moments, const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme);
+/// The channel statistics of a batch alone. Throws Error(numerical) on NaN or infinity.
+void accumulate(ChannelStatistics& channels, const float* x, std::size_t tokens, std::size_t width);
 /// The same for the propagated stream: x behind the quantized prefix, `original` what the float model has there. Either all calls
 /// for one site bring an original or none does.
 void accumulate(SecondMoments& moments, const float* x, const float* original, std::size_t tokens, std::size_t width,

@@ -15,9 +15,9 @@ constexpr std::size_t logit_rows = 64;  // in memory at a time, beside the float
 }  // namespace
 
 AloneDivergence::AloneDivergence(const Model& model, const RotationChoice& rotation, std::vector<TokenId> ids, const std::string& device,
-                                 std::stop_token stop)
+                                 std::stop_token stop, const ImportedRotations* imported)
     : ids_(std::move(ids)), stop_(std::move(stop)), weights_(load_weights(model)), backend_(make_backend(device)) {
-  rotate_weights(weights_, rotation);
+  rotate_weights(weights_, rotation, imported);
   throw_if_stopped(stop_);
   transformer_ = std::make_unique<Transformer>(backend_, weights_);
   const Buffer hidden = transformer_->embed(ids_);

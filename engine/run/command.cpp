@@ -23,7 +23,9 @@ bool has_flags_for(const Recipe& recipe, const Recipe& base) {
   // A flag can ask for zero points, not take them away.
   const bool zeros = recipe.weight.symmetric <= base.weight.symmetric && recipe.activation.symmetric <= base.activation.symmetric &&
                      recipe.cache.symmetric >= base.cache.symmetric;
-  return zeros && recipe.held_out_windows == base.held_out_windows &&
+  // A file brings what it holds; that one of its rotations is left out only JSON says.
+  const bool rotation = recipe.rotation.file.empty() || (recipe.rotation.r1 && recipe.rotation.r2);
+  return rotation && zeros && recipe.held_out_windows == base.held_out_windows &&
          (recipe.rotation.seed == base.rotation.seed || recipe.rotation.seed != 0) && recipe.overrides.size() >= base.overrides.size() &&
          std::equal(base.overrides.begin(), base.overrides.end(), recipe.overrides.begin());
 }
@@ -32,6 +34,7 @@ bool has_flags_for(const Recipe& recipe, const Recipe& base) {
 std::string rotation_words(const Recipe& recipe) {
   const RotationChoice& r = recipe.rotation;
   if (!r.any()) return "none";
+  if (!r.file.empty()) return r.file + (r.r3 ? ",r3" : "") + (r.r4 ? ",r4" : "");
   if (r.r1 && r.r2 && r.r4 && r.r3 == asks_for_r3(recipe)) return "quarot";
   if (r.r1 && r.r2 && !r.r3 && !r.r4) return "folded";
   std::string text;
@@ -94,8 +97,12 @@ std::string flags_from(const Recipe& recipe, const Recipe& base) {
   without.rotation.r3 = base.rotation.r3 || (recipe.cache.bits != base.cache.bits && asks_for_r3(without));
   without.rotation.seed = r.seed;
   flag(!(without.rotation == r), "rotate", rotation_words(recipe));
+  flag(recipe.smoothing != base.smoothing, "smoothing", std::string(name(recipe.smoothing)));
+  flag(recipe.smoothing_strength != base.smoothing_strength, "smoothing-strength", number(recipe.smoothing_strength));
   flag(r.seed != base.rotation.seed, "seed", std::to_string(r.seed));
   flag(recipe.calibration != base.calibration, "calibration", recipe.calibration);
+  const auto& mix = recipe.calibration_mix;
+  flag(mix != base.calibration_mix, "calibration-mix", mix ? mix->text + ":" + number(mix->share) : "none");
   flag(recipe.calibration_tokens != base.calibration_tokens, "calibration-tokens", std::to_string(recipe.calibration_tokens));
   flag(recipe.calibration_context != base.calibration_context, "calibration-context", std::to_string(recipe.calibration_context));
   flag(recipe.layers != base.layers, "layers", recipe.layers);

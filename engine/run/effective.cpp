@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "model/imported_rotations.h"
 #include "quantization/cache_rows.h"
 #include "quantization/quantized_weight.h"
 #include "run/recipe.h"
@@ -20,6 +21,9 @@ void check(const LayerScheme& scheme, const LayerInfo& layer) {
   if (scheme.rank > limit)
     refuse("rank " + std::to_string(scheme.rank) + " is above what the " + shape + " matrix has; choose at most " + std::to_string(limit) +
            ".");
+  const auto& method = find_method(scheme.method);
+  if (scheme.weight.clip == WeightClip::awq && method.uses_rank && !method.corrects_base)
+    refuse("the weight clip awq is for the codes of rtn and gptq, not for " + scheme.method + "; choose search or none.");
   check_scheme(scheme.weight, layer.in_features, layer.name);
   check_scheme(scheme.activation, layer.in_features, layer.name);
 }
@@ -93,6 +97,9 @@ LayerScheme effective_scheme(const Recipe& recipe, const LayerInfo& layer) {
   // A router decides by small differences: it always stays as it is.
   if (scheme.weight.bits >= 16 || layer.role == Role::router) scheme.skipped = true;
   if (scheme.skipped) return scheme;
+  // AWQ leaves the clips of queries and keys alone: what they do to attention is not their output error.
+  const bool queries_or_keys = layer.role == Role::q_proj || layer.role == Role::k_proj || layer.role == Role::qkv_proj;
+  if (scheme.weight.clip == WeightClip::awq && queries_or_keys) scheme.weight.clip = WeightClip::none;
   if (method.uses_rank)
     scheme.rank = rank.percent ? rank_of_fraction(rank.value / 100.0, recipe.rank_rule, layer.out_features, layer.in_features)
                                : std::size_t(rank.value);
@@ -108,8 +115,14 @@ std::optional<std::string> problem_of(const Recipe& recipe, const Model& model) 
         throw Error(ErrorKind::unsupported, "There is no Hadamard matrix of order " + std::to_string(width) + " for " + what +
                                                 "; take that rotation out of the recipe.");
     };
-    if (recipe.rotation.r1) need_order(config.hidden_size, "the residual stream (r1)");
-    if (recipe.rotation.r2) need_order(config.head_dim, "the heads (r2)");
+    const bool imported = !recipe.rotation.file.empty();
+    if (imported && (recipe.rotation.r1 || recipe.rotation.r2)) {
+      const auto parts = check_rotation_file(recipe.rotation.file, config);
+      if ((recipe.rotation.r1 && !parts.r1) || (recipe.rotation.r2 && !parts.r2))
+        return recipe.rotation.file + " holds no " + (parts.r1 ? "R2" : "R1") + "; take that rotation out of the recipe.";
+    }
+    if (recipe.rotation.r1 && !imported) need_order(config.hidden_size, "the residual stream (r1)");
+    if (recipe.rotation.r2 && !imported) need_order(config.head_dim, "the heads (r2)");
     if (recipe.rotation.r3) need_order(config.head_dim, "queries and keys (r3)");
     if (recipe.rotation.r4) need_order(config.feed_forward, "the input of down_proj (r4)");
 

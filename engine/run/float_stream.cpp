@@ -15,10 +15,10 @@ ModelWeights without_head(ModelWeights weights) {
 }  // namespace
 
 FloatStream::FloatStream(const Model& model, const RotationChoice& rotation, const TokenWindows& windows, std::size_t calibration_windows,
-                         const std::filesystem::path& spill_folder)
-    : model_(model), rotation_(rotation), backend_(make_cpu_backend()) {
+                         std::shared_ptr<const ImportedRotations> imported, const std::filesystem::path& spill_folder)
+    : model_(model), rotation_(rotation), imported_(std::move(imported)), backend_(make_cpu_backend()) {
   auto embedding = without_head(load_embedding(model));
-  rotate_weights(embedding, rotation);
+  rotate_weights(embedding, rotation, imported_.get());
   embedding.head = {};  // made by untying; a walk ends before it
   transformer_ = std::make_unique<Transformer>(backend_, embedding);
   walk_ = std::make_unique<BlockWalk>(*transformer_, windows, calibration_windows, spill_folder);
@@ -34,8 +34,15 @@ void FloatStream::load() {
   weights.embedding = MatrixF(1, model_.config().hidden_size);
   weights.blocks.push_back(load_block(model_, next_));
   weights_ = without_head(std::move(weights));
-  rotate_weights(weights_, rotation_);
+  rotate_weights(weights_, rotation_, imported_.get());
   weights_.head = {};
+  transformer_ = std::make_unique<Transformer>(backend_, weights_);
+  walk_->use(*transformer_, next_);
+}
+
+void FloatStream::scale(const ChannelScales& scales) {
+  if (!scales.any()) return;
+  fold_channel_scales(weights_.blocks.front(), model_.config(), scales);
   transformer_ = std::make_unique<Transformer>(backend_, weights_);
   walk_->use(*transformer_, next_);
 }

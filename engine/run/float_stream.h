@@ -6,6 +6,8 @@
 #include <stop_token>
 
 #include "calibration/block_walk.h"
+#include "model/channel_scales.h"
+#include "model/imported_rotations.h"
 #include "model/transformer.h"
 #include "model/weights.h"
 
@@ -13,14 +15,17 @@ namespace lrc {
 
 class FloatStream {
  public:
-  /// Embeds all windows; the first `calibration_windows` gather moments, the rest are held out. With a `spill_folder` the hidden
+  /// Embeds all windows; the first `calibration_windows` gather moments, the rest are held out. `imported`: the matrices of
+  /// rotation.file, if it names one. With a `spill_folder` the hidden
   /// states are kept in a file there.
   FloatStream(const Model& model, const RotationChoice& rotation, const TokenWindows& windows, std::size_t calibration_windows,
-              const std::filesystem::path& spill_folder = {});
+              std::shared_ptr<const ImportedRotations> imported = nullptr, const std::filesystem::path& spill_folder = {});
 
-  std::size_t next_block() const { return next_; }
+  std::size_t next_block() const { return next_; }  ///< the loaded one until it is run
   /// Loads and rotates the next block. advance() or skip() then runs it.
   void load();
+  /// Folds channel scales into the loaded block, whose float outputs stay. They must have been checked.
+  void scale(const ChannelScales& scales);
   /// Runs the loaded block over all windows and gathers moments for its sites, once for each of `activations`.
   std::vector<BlockMoments> advance(std::span<const SiteSchemes> activations, std::stop_token stop);
   /// Weights of the block that was loaded last, rotated.
@@ -31,6 +36,8 @@ class FloatStream {
   const std::shared_ptr<Backend>& shared_backend() const { return backend_; }
   /// Of every window, at the door of the loaded block.
   const HiddenStates& hidden() const { return walk_->hidden(); }
+  /// Lets somebody see the sites of the loaded block over the calibration windows.
+  void observe(const SiteObserver& observer, std::stop_token stop) { walk_->observe(observer, stop); }
   /// Moments of the loaded block's sites without leaving it: another activation scheme may be tried after it.
   BlockMoments peek(const SiteSchemes& activation, std::stop_token stop, const Listening& listening = {}) {
     return walk_->peek(activation, stop, listening);
@@ -39,6 +46,7 @@ class FloatStream {
  private:
   const Model& model_;
   RotationChoice rotation_;
+  std::shared_ptr<const ImportedRotations> imported_;
   std::shared_ptr<Backend> backend_;
   ModelWeights weights_;  // of one block; the embedding is a stand-in
   std::unique_ptr<Transformer> transformer_;

@@ -105,6 +105,7 @@ Works work_of(const Recipe& recipe, const Model& model, const Tokens& tokens, co
     if (scheme.skipped) continue;
     sites[{layer.block, layer.site().index()}] = in;
     add_layer(works.walk, scheme, out, in);
+    if (recipe.smoothing == Smoothing::awq) works.door.dense += 20 * full(layer);  // each of its exponents: a loss
     if (!recipe.search_clip) continue;
     works.door.dense += kClips * (full(layer) + small * small * std::max(out, in));
     works.door.eigen += kClips * 3 * small * small * small;
@@ -131,6 +132,12 @@ Works work_of(const Recipe& recipe, const Model& model, const Tokens& tokens, co
           std::max(furthest, site.expert == no_expert && config.experts == 0 ? forward.until[std::size_t(site.kind)] : forward.whole);
     }
     through_passes += furthest;
+  }
+  // Channel scales are chosen by the float inputs, before these are measured as they are then quantized.
+  if (recipe.smoothing == Smoothing::smoothquant) works.door.forward += blocks * calibration * forward.whole;
+  if (recipe.smoothing == Smoothing::awq || recipe.smoothing == Smoothing::closed_form) {
+    works.door.forward += blocks * calibration * (passes ? through_passes : forward.whole);
+    for (const auto& [site, n] : sites) works.door.moments += tokens.calibration * n * n;
   }
   if (recipe.search_clip) works.door.forward += blocks * kClips * calibration * through_passes;
   if (passes) works.door.forward += blocks * through_passes;

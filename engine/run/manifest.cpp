@@ -97,6 +97,18 @@ LayerRecord layer_from_json(const Json& json, const std::string& where) {
   return layer;
 }
 
+TransformRecord transform_from_json(const Json& json, const std::string& where) {
+  const JsonReader in(json, where, advice);
+  TransformRecord transform;
+  transform.block = in.count("block");
+  transform.file = in.text("file");
+  transform.sha256 = in.text("sha256");
+  if (transform.file != "transforms/block-" + std::to_string(transform.block) + ".safetensors")
+    throw Error(ErrorKind::bad_file,
+                where + ": file is not transforms/block-" + std::to_string(transform.block) + ".safetensors; the manifest is damaged.");
+  return transform;
+}
+
 Evaluation evaluation_from_json(const JsonReader& in) {
   Evaluation e;
   e.perplexity = in.number("perplexity");
@@ -152,6 +164,9 @@ Json to_json(const Manifest& m) {
   json["recipe"] = to_json(m.recipe);
   json["fingerprint"] = m.fingerprint;
   json["calibration"] = {{"path", m.calibration_path}, {"sha256", m.calibration_sha256}, {"tokens", m.calibration_tokens}};
+  if (!m.calibration_mix_sha256.empty())
+    json["calibration"]["mix"] = {{"path", m.calibration_mix_path}, {"sha256", m.calibration_mix_sha256}};
+  if (!m.rotation_sha256.empty()) json["rotation"] = {{"file", imported_rotation_file}, {"sha256", m.rotation_sha256}};
   json["seed"] = m.recipe.rotation.seed;
   json["machine"] = m.machine;
   json["timings"] = Json::object();
@@ -166,6 +181,8 @@ Json to_json(const Manifest& m) {
   json["layers_total"] = m.layers_total;
   json["layers"] = Json::array();
   for (const auto& layer : m.layers) json["layers"].push_back(layer_to_json(layer));
+  for (const auto& transform : m.transforms)
+    json["transforms"].push_back({{"block", transform.block}, {"file", transform.file}, {"sha256", transform.sha256}});
   json["effective"] = Json::object();
   for (const auto& [layer, scheme] : m.effective) json["effective"][layer] = to_json(scheme);
   return json;
@@ -194,6 +211,12 @@ Manifest read_manifest(const std::filesystem::path& run_folder) {
   m.calibration_path = calibration.text("path");
   m.calibration_sha256 = calibration.text("sha256");
   m.calibration_tokens = calibration.count("tokens");
+  if (calibration.has("mix")) {
+    const JsonReader mix = calibration.inner("mix");
+    m.calibration_mix_path = mix.text("path");
+    m.calibration_mix_sha256 = mix.text("sha256");
+  }
+  if (in.has("rotation")) m.rotation_sha256 = in.inner("rotation").text("sha256");
   m.machine = in.object("machine");
   for (const auto& [stage, seconds] : in.object("timings").items())
     m.timings.emplace_back(stage, seconds.is_number() ? seconds.get<double>() : unknown);
@@ -206,6 +229,8 @@ Manifest read_manifest(const std::filesystem::path& run_folder) {
   }
   m.layers_total = in.count("layers_total");
   for (const auto& layer : in.list("layers")) m.layers.push_back(layer_from_json(layer, in.where("layers")));
+  if (in.has("transforms"))
+    for (const auto& transform : in.list("transforms")) m.transforms.push_back(transform_from_json(transform, in.where("transforms")));
   for (const auto& [layer, scheme] : in.object("effective").items())
     m.effective.emplace_back(layer, scheme_from_json({scheme, in.where("effective") + ": " + layer, advice}));
   return m;

@@ -26,6 +26,13 @@ struct LayerRecord {
   std::string sha256;
 };
 
+/// Channel scales of one block as they were folded (run/transforms.h).
+struct TransformRecord {
+  std::size_t block = 0;
+  std::string file;  ///< transforms/block-N.safetensors
+  std::string sha256;
+};
+
 enum class RunState { running, paused, stopped, failed, done };
 std::string_view name(RunState state);
 
@@ -39,6 +46,8 @@ struct Manifest {
   std::vector<std::pair<std::string, LayerScheme>> effective;
   std::string calibration_path, calibration_sha256;
   std::size_t calibration_tokens = 0;
+  std::string calibration_mix_path, calibration_mix_sha256;  ///< of the second text; empty when there is none
+  std::string rotation_sha256;                               ///< of transforms/rotation.safetensors; empty when none was imported
   Json machine;
   std::vector<std::pair<std::string, double>> timings;  ///< stage, seconds
   double bits_per_weight = 0;
@@ -46,12 +55,16 @@ struct Manifest {
   std::uint64_t peak_memory_bytes = 0;
   std::vector<LayerRecord> layers;  ///< finished ones, in order
   std::size_t layers_total = 0;
+  std::vector<TransformRecord> transforms;  ///< by block; only with a recipe that smooths
   RunState state = RunState::running;
   std::string failure;  ///< the sentence, when failed
   std::optional<Evaluation> evaluation;
   Json evaluation_protocol;  ///< text, sha256, context, windows
   std::string fingerprint;   ///< of model + recipe + corpus: what must match to continue
 };
+
+/// Where a run keeps the rotations that it imported.
+inline constexpr const char* imported_rotation_file = "transforms/rotation.safetensors";
 
 std::string_view program_version();  ///< "0.1.0"
 

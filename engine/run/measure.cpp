@@ -11,6 +11,7 @@
 #include "correction/linalg.h"
 #include "correction/low_rank_steps.h"
 #include "formats/safetensors.h"
+#include "run/choose_scales.h"
 #include "run/corpus.h"
 #include "run/float_stream.h"
 #include "run/layer_file.h"
@@ -33,7 +34,10 @@ Recipe relevant_part(const Recipe& recipe) {
   if (relevant.weight.group_size == 0) relevant.weight.group_size = default_block(relevant.weight.format);
   if (relevant.activation.group_size == 0) relevant.activation.group_size = default_block(relevant.activation.format);
   relevant.rotation = recipe.rotation;
+  relevant.smoothing = recipe.smoothing;
+  relevant.smoothing_strength = recipe.smoothing_strength;
   relevant.calibration = recipe.calibration;
+  relevant.calibration_mix = recipe.calibration_mix;
   relevant.calibration_tokens = recipe.calibration_tokens;
   relevant.calibration_context = recipe.calibration_context;
   relevant.damping = recipe.damping;
@@ -93,7 +97,7 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
     if (const auto problem = problem_of(relevant, model)) throw Error(ErrorKind::bad_input, *problem);
   const auto corpus = open_corpus(relevant, model);
   const RunFolder place(folder);
-  const std::string wanted = fingerprint(model, relevant, corpus.sha256);
+  const std::string wanted = fingerprint(model, relevant, corpus.identity());
   if (std::filesystem::exists(folder / "measure.json")) {
     if (read_facts(folder)["fingerprint"] != wanted)
       throw Error(ErrorKind::bad_input,
@@ -121,11 +125,13 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
   const auto expected = forecast(relevant, model);
   progress.plan(expected.by_stage, true);
   if (blocks > 0) {
-    FloatStream stream(model, relevant.rotation, corpus.windows, corpus.calibration_windows);
+    FloatStream stream(model, relevant.rotation, corpus.windows, corpus.calibration_windows,
+                       rotations_of(relevant.rotation, model.config()));
     const SiteSchemes schemes(site_count(model.config()), relevant.activation);
     for (std::size_t block = 0; block < blocks; ++block) {
       throw_if_stopped(stop);
       stream.load();
+      smooth_loaded_block(stream, model, relevant, stop);
       progress.report("rotate", block + 1, blocks);
       std::vector<const LayerInfo*> missing;
       for (const auto& layer : layers)

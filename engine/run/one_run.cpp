@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "base/error.h"
+#include "base/files.h"
 #include "base/hash.h"
 #include "base/parallel.h"
 #include "run/layer_file.h"
@@ -16,6 +17,8 @@ Json deciding_fields(const Recipe& recipe) {
   Json json = to_json(recipe);
   json.erase("name");
   json.erase("calibration");
+  if (json.contains("calibration_mix")) json["calibration_mix"].erase("text");
+  json["rotate"].erase("file");
   return json;
 }
 
@@ -92,6 +95,8 @@ std::size_t OneRun::blocks_to_walk() const {
 void OneRun::begin_or_continue() {
   const auto& path = folder_->path();
   const std::string model_sha256 = model_->checkpoint().sha256();
+  const std::string& rotation_file = request_.recipe.rotation.file;
+  const std::string rotation_sha256 = rotation_file.empty() ? "" : sha256_of_file(rotation_file);
   std::optional<Manifest> before;
   if (is_run_folder(path)) {
     before = read_manifest(path);
@@ -102,12 +107,18 @@ void OneRun::begin_or_continue() {
     if (before->calibration_sha256 != corpus_->sha256)
       throw Error(ErrorKind::bad_input,
                   path.string() + " holds a run with another calibration text (" + before->calibration_path + ")" + way_out);
+    if (before->calibration_mix_sha256 != corpus_->mix_sha256)
+      throw Error(ErrorKind::bad_input, path.string() + " holds a run with another second calibration text (" +
+                                            (before->calibration_mix_path.empty() ? "none" : before->calibration_mix_path) + ")" + way_out);
+    if (before->rotation_sha256 != rotation_sha256)
+      throw Error(ErrorKind::bad_input, path.string() + " holds a run with other imported rotations" + way_out);
     if (const auto fields = differing_fields(before->recipe, request_.recipe); !fields.empty())
       throw Error(ErrorKind::bad_input, path.string() + " holds a run with another recipe (" + fields + ")" + way_out);
   } else if (!folder_->is_fresh()) {
     throw Error(ErrorKind::bad_input, path.string() + " holds other files and is no run folder; choose a new or an empty folder.");
   }
   folder_->remove_left_overs("layers");
+  folder_->remove_left_overs("transforms");
 
   manifest_.program_version = program_version();
   std::error_code code;
@@ -119,27 +130,48 @@ void OneRun::begin_or_continue() {
   manifest_.calibration_path = corpus_->path;
   manifest_.calibration_sha256 = corpus_->sha256;
   manifest_.calibration_tokens = corpus_->calibration_tokens();
+  manifest_.calibration_mix_path = corpus_->mix_path;
+  manifest_.calibration_mix_sha256 = corpus_->mix_sha256;
+  manifest_.rotation_sha256 = rotation_sha256;
   manifest_.machine = describe_machine();
   const auto sizes = sizes_of(request_.recipe, *model_);
   manifest_.bits_per_weight = sizes.bits_per_weight();
   manifest_.file_bytes = sizes.file_bytes();
   manifest_.layers_total = sizes.layers;
-  manifest_.fingerprint = fingerprint(*model_, request_.recipe, corpus_->sha256);
+  manifest_.fingerprint = fingerprint(*model_, request_.recipe, corpus_->identity());
   if (before) {
     // A clip that was searched for is a fact of the finished layers.
     if (request_.recipe.search_clip && before->effective.size() == manifest_.effective.size())
       for (std::size_t i = 0; i < manifest_.effective.size(); ++i)
         manifest_.effective[i].second.activation.clip = before->effective[i].second.activation.clip;
     manifest_.layers = std::move(before->layers);
+    manifest_.transforms = std::move(before->transforms);
     manifest_.timings = std::move(before->timings);
     manifest_.peak_memory_bytes = before->peak_memory_bytes;
     manifest_.evaluation = std::move(before->evaluation);
     manifest_.evaluation_protocol = std::move(before->evaluation_protocol);
     keep_finished_layers();
   }
+  if (!rotation_file.empty()) keep_rotation();
   save();
   std::filesystem::create_directories(path / "layers", code);
   if (code) throw Error(ErrorKind::io, "The folder " + (path / "layers").string() + " cannot be made: " + code.message() + ".");
+}
+
+// The run opens without the file that it came from.
+void OneRun::keep_rotation() {
+  const auto kept = folder_->path() / imported_rotation_file;
+  std::error_code code;
+  if (std::filesystem::is_regular_file(kept, code) && sha256_of_file(kept) == manifest_.rotation_sha256) return;
+  std::filesystem::create_directories(kept.parent_path(), code);
+  if (code) throw Error(ErrorKind::io, "The folder " + kept.parent_path().string() + " cannot be made: " + code.message() + ".");
+  write_file_atomically(kept, read_file(request_.recipe.rotation.file));
+}
+
+RotationChoice OneRun::rotation() const {
+  RotationChoice choice = manifest_.recipe.rotation;
+  if (!choice.file.empty()) choice.file = (folder_->path() / imported_rotation_file).string();
+  return choice;
 }
 
 void OneRun::keep_finished_layers() {
@@ -152,9 +184,21 @@ void OneRun::keep_finished_layers() {
       good[i] = std::filesystem::is_regular_file(file, code) && sha256_of_file(file) == layers[i].sha256;
     }
   });
+  // A layer is worth nothing without the scales that its block had.
+  std::set<std::size_t> scaled;
+  std::erase_if(manifest_.transforms, [&](const TransformRecord& transform) {
+    const auto file = folder_->path() / transform.file;
+    std::error_code code;
+    const bool is_there = std::filesystem::is_regular_file(file, code) && sha256_of_file(file) == transform.sha256;
+    return !is_there || !scaled.insert(transform.block).second;
+  });
+  const auto has_scales = [&](const std::string& layer) {
+    const LayerInfo* info = model_->find_layer(layer);
+    return request_.recipe.smoothing == Smoothing::none || (info && scaled.contains(info->block));
+  };
   std::vector<LayerRecord> kept;
   for (std::size_t i = 0; i < layers.size(); ++i)
-    if (good[i] && finished_.insert(layers[i].name).second) kept.push_back(std::move(layers[i]));
+    if (good[i] && has_scales(layers[i].name) && finished_.insert(layers[i].name).second) kept.push_back(std::move(layers[i]));
   layers = std::move(kept);
 }
 
@@ -178,6 +222,19 @@ void OneRun::set_clips(std::size_t block, const std::vector<float>& clips) {
   for (std::size_t i = 0; i < model_->layers().size(); ++i)
     if (model_->layers()[i].block == block && !manifest_.effective[i].second.skipped)
       manifest_.effective[i].second.activation.clip = clips[model_->layers()[i].site().index()];
+}
+
+std::optional<ChannelScales> OneRun::scales_of(std::size_t block) const {
+  for (const auto& transform : manifest_.transforms)
+    if (transform.block == block) return read_transform(folder_->path(), transform, model_->config(), request_.recipe.rotation.r4);
+  return {};
+}
+
+void OneRun::set_scales(std::size_t block, const ChannelScales& scales) {
+  auto record = write_transform(folder_->path(), block, scales);
+  auto& transforms = manifest_.transforms;
+  transforms.insert(std::ranges::upper_bound(transforms, block, {}, &TransformRecord::block), std::move(record));
+  save();
 }
 
 LayerRecord OneRun::finish_layer(const LayerTask& task, LayerSolution solution, double seconds) {

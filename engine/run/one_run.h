@@ -12,6 +12,7 @@
 #include "run/corpus.h"
 #include "run/run_folder.h"
 #include "run/runner.h"
+#include "run/transforms.h"
 
 namespace lrc {
 
@@ -38,6 +39,15 @@ class OneRun {
   /// Facts that the run found out before solving a block: the clip of each of its sites, by Site::index().
   void set_clips(std::size_t block, const std::vector<float>& clips);
 
+  /// Where the rotations that it imports lie inside its folder, as the recipe's choice says it to rotate_weights; the choice itself
+  /// where it imports none.
+  RotationChoice rotation() const;
+
+  /// The scales of a block that were chosen when it was begun, or nothing. Throws Error when their file is damaged.
+  std::optional<ChannelScales> scales_of(std::size_t block) const;
+  /// Writes them down before anything of the block is solved.
+  void set_scales(std::size_t block, const ChannelScales& scales);
+
   /// What was evaluated before belongs to the unfinished state.
   void forget_evaluation() { manifest_.evaluation.reset(); }
   /// Writes the layer, then its record. Several threads may call it.
@@ -49,6 +59,7 @@ class OneRun {
  private:
   void begin_or_continue();
   void keep_finished_layers();
+  void keep_rotation();
   void save() { write_manifest(folder_->path(), manifest_); }
 
   RunRequest request_;

@@ -4,8 +4,11 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/parallel.h"
+#include "model/imported_rotations.h"
 #include "run/runner.h"
+#include "run/transforms.h"
 
 namespace lrc {
 namespace {
@@ -46,6 +49,35 @@ void check_finished(const OpenedModel& opened) {
   }
 }
 
+/// The run's own copy of the rotations that it imported.
+std::filesystem::path rotation_file_of(const OpenedModel& opened) {
+  const auto file = opened.path / imported_rotation_file;
+  if (sha256_of_file(file) != opened.run->rotation_sha256)
+    throw Error(ErrorKind::bad_file, file.string() +
+                                         " is not the file that the manifest names (its SHA-256 differs); put it back, or make "
+                                         "the run again.");
+  return file;
+}
+
+/// The channel scales that the run's layers were solved with, into what stays in float.
+void fold_transforms(const OpenedModel& opened, ModelWeights& weights) {
+  const Manifest& run = *opened.run;
+  if (run.recipe.smoothing == Smoothing::none) return;
+  std::vector<bool> found(weights.blocks.size());
+  for (const auto& record : run.transforms) {
+    if (record.block >= found.size() || found[record.block])
+      throw Error(ErrorKind::bad_file, (opened.path / "manifest.json").string() + ": transforms names block " +
+                                           std::to_string(record.block) + " twice or in vain; the manifest is damaged.");
+    found[record.block] = true;
+    fold_channel_scales(weights.blocks[record.block], weights.config,
+                        read_transform(opened.path, record, weights.config, run.recipe.rotation.r4));
+  }
+  for (const LayerRecord& layer : run.layers)
+    if (const LayerInfo* info = opened.model->find_layer(layer.name); info && !found[info->block])
+      throw Error(ErrorKind::bad_file, (opened.path / "manifest.json").string() + ": there are no channel scales for block " +
+                                           std::to_string(info->block) + ", whose layers were solved with some; the manifest is damaged.");
+}
+
 }  // namespace
 
 OpenedModel open_model(const std::filesystem::path& path, std::shared_ptr<const Model> known) {
@@ -82,7 +114,10 @@ ModelWeights weights_of(const OpenedModel& opened) {
   // Biases of layer norms are folded into the layers behind them: that takes the float weights, also of quantized layers.
   const bool folds_biases = model.config().norm == NormKind::layer && opened.run->recipe.rotation.r1;
   auto weights = folds_biases ? load_weights(model) : load_weights(model, wanted);
-  rotate_weights(weights, opened.run->recipe.rotation);
+  RotationChoice rotation = opened.run->recipe.rotation;
+  if (!rotation.file.empty()) rotation.file = rotation_file_of(opened).string();
+  rotate_weights(weights, rotation, rotations_of(rotation, weights.config).get());
+  fold_transforms(opened, weights);
   weights.cache = opened.run->recipe.cache;
   parallel_for(layers.size(), 1, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {

@@ -4,6 +4,7 @@
 #include <limits>
 #include <optional>
 
+#include "run/choose_scales.h"
 #include "run/corpus.h"
 #include "run/float_stream.h"
 #include "run/sensitivity.h"
@@ -50,16 +51,19 @@ LayerScheme scheme_of(const Freedom& freedom, const Option& option) {
 
 void Predictions::measure() {
   const RunCorpus corpus = open_corpus(request_.recipe, model_);
+  const auto imported = rotations_of(request_.recipe.rotation, model_.config());
   std::optional<AloneDivergence> alone;
   if (request_.exact)
     alone.emplace(model_, request_.recipe.rotation, tokens_behind_calibration(request_.recipe, model_, request_.exact_tokens),
-                  request_.device, stop_);
+                  request_.device, stop_, imported.get());
   progress_.report("allocate", 0, freedoms_.size());
-  FloatStream stream(model_, request_.recipe.rotation, corpus.windows, corpus.calibration_windows);
+  FloatStream stream(model_, request_.recipe.rotation, corpus.windows, corpus.calibration_windows, imported);
   std::size_t done = 0;
   for (std::size_t block = 0; block < model_.config().blocks && done < freedoms_.size(); ++block) {
     throw_if_stopped(stop_);
     stream.load();
+    smooth_loaded_block(stream, model_, request_.recipe, stop_);
+    if (alone) alone->use(block, stream.block());
     const auto tasks = tasks_of(block);
     if (tasks.empty()) {
       stream.advance({}, stop_);

@@ -43,6 +43,30 @@ Stream stream_of(const Place& place, const Json& value) {
   fields::refuse(place, value, "fp, propagated or replay");
 }
 
+std::optional<CalibrationMix> mix_of(const Place& place, const Json& value) {
+  if (value.is_null() || value == "none") return {};
+  const std::string allowed = "an object with text (a file) and share (above 0 and below 1), or none";
+  if (!value.is_object()) fields::refuse(place, value, allowed);
+  CalibrationMix mix;
+  for (const auto& [key, part] : value.items()) {
+    const Place inner{place.origin, place.field + "." + key};
+    if (key == "text")
+      mix.text = fields::words(inner, part);
+    else if (key == "share")
+      mix.share = fields::number(inner, part, 0.001, 0.999);
+    else
+      throw Error(ErrorKind::bad_input, inner.text() + " is not a field of calibration_mix; it has text and share.");
+  }
+  if (mix.text.empty()) fields::refuse(place, value, allowed);
+  return mix;
+}
+
+Smoothing smoothing_of(const Place& place, const Json& value) {
+  for (const auto smoothing : {Smoothing::none, Smoothing::smoothquant, Smoothing::awq, Smoothing::closed_form})
+    if (value == name(smoothing)) return smoothing;
+  fields::refuse(place, value, "none, smoothquant, awq or closed-form");
+}
+
 std::uint64_t seed_of(const Place& place, const Json& value) {
   if (!value.is_number_integer() || (value.is_number_integer() && !value.is_number_unsigned() && value.get<std::int64_t>() < 0))
     fields::refuse(place, value, "whole numbers from 0");
@@ -51,8 +75,10 @@ std::uint64_t seed_of(const Place& place, const Json& value) {
 
 RotationChoice rotation_from_json(const Place& place, const Json& value, std::uint64_t seed) {
   if (value.is_string()) return rotation_from_words(place, value.get<std::string>(), seed);
-  if (!value.is_object()) fields::refuse(place, value, "\"quarot\", \"none\" or an object with r1, r2, r3, r4 and seed");
-  RotationChoice choice{false, false, false, seed};
+  if (!value.is_object()) fields::refuse(place, value, "\"quarot\", \"none\" or an object with r1, r2, r3, r4, seed and file");
+  // A file gives both of its rotations where nothing else is said.
+  const bool file = value.contains("file") && value["file"] != "";
+  RotationChoice choice{file, file, false, seed};
   for (const auto& [key, part] : value.items()) {
     const Place inner{place.origin, place.field + "." + key};
     if (key == "r1")
@@ -65,8 +91,10 @@ RotationChoice rotation_from_json(const Place& place, const Json& value, std::ui
       choice.r4 = fields::yes_or_no(inner, part);
     else if (key == "seed")
       choice.seed = seed_of(inner, part);
+    else if (key == "file")
+      choice.file = fields::words(inner, part);
     else
-      throw Error(ErrorKind::bad_input, inner.text() + " is not a field of rotate; it has r1, r2, r3, r4 and seed.");
+      throw Error(ErrorKind::bad_input, inner.text() + " is not a field of rotate; it has r1, r2, r3, r4, seed and file.");
   }
   return choice;
 }
@@ -140,8 +168,14 @@ bool set_by_name(Recipe& recipe, const Place& place, const Json& value) {
     recipe.cache.clip = float(fields::number(place, value, 0.05, 1.0));
   } else if (field == "kv_asymmetric") {
     recipe.cache.symmetric = !fields::yes_or_no(place, value);
+  } else if (field == "smoothing") {
+    recipe.smoothing = smoothing_of(place, value);
+  } else if (field == "smoothing_strength") {
+    recipe.smoothing_strength = fields::number(place, value, 0.0, 1.0);
   } else if (field == "calibration") {
     recipe.calibration = fields::words(place, value);
+  } else if (field == "calibration_mix") {
+    recipe.calibration_mix = mix_of(place, value);
   } else if (field == "calibration_tokens") {
     recipe.calibration_tokens = std::size_t(fields::whole(place, value, 1, 1 << 30));
   } else if (field == "calibration_context") {
@@ -165,6 +199,20 @@ bool set_by_name(Recipe& recipe, const Place& place, const Json& value) {
 bool asks_for_r3(const Recipe& recipe) { return !recipe.cache.off() && recipe.rotation.r1 && recipe.rotation.r2 && recipe.rotation.r4; }
 
 std::string_view name(Stream stream) { return stream == Stream::fp ? "fp" : stream == Stream::propagated ? "propagated" : "replay"; }
+
+std::string_view name(Smoothing smoothing) {
+  switch (smoothing) {
+    case Smoothing::smoothquant:
+      return "smoothquant";
+    case Smoothing::awq:
+      return "awq";
+    case Smoothing::closed_form:
+      return "closed-form";
+    case Smoothing::none:
+      break;
+  }
+  return "none";
+}
 
 RankChoice parse_rank(const std::string& text) {
   const auto refuse = [&]() -> RankChoice {
@@ -226,6 +274,11 @@ std::string to_string(const Override& rule) {
   return text;
 }
 
+bool same_transforms(const Recipe& a, const Recipe& b) {
+  return a.rotation == b.rotation && a.smoothing == b.smoothing &&
+         (a.smoothing != Smoothing::smoothquant || a.smoothing_strength == b.smoothing_strength);
+}
+
 Json to_json(const Recipe& recipe) {
   Json json = Json::object();
   json["name"] = recipe.name;
@@ -262,7 +315,14 @@ Json to_json(const Recipe& recipe) {
   if (recipe.cache.group_size != none.group_size) json["kv_group_size"] = recipe.cache.group_size;
   if (recipe.cache.clip != none.clip) json["kv_clip"] = fields::shortest(recipe.cache.clip);
   if (recipe.cache.symmetric != none.symmetric) json["kv_asymmetric"] = !recipe.cache.symmetric;
+  if (!recipe.rotation.file.empty()) json["rotate"]["file"] = recipe.rotation.file;
+  // Younger than most run folders: said only where it is chosen, so that their recipes and fingerprints stay what they were.
+  if (recipe.smoothing != Smoothing::none) {
+    json["smoothing"] = name(recipe.smoothing);
+    if (recipe.smoothing == Smoothing::smoothquant) json["smoothing_strength"] = recipe.smoothing_strength;
+  }
   json["calibration"] = recipe.calibration;
+  if (const auto& mix = recipe.calibration_mix) json["calibration_mix"] = {{"text", mix->text}, {"share", mix->share}};
   json["calibration_tokens"] = recipe.calibration_tokens;
   json["calibration_context"] = recipe.calibration_context;
   json["held_out_windows"] = recipe.held_out_windows;

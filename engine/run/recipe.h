@@ -52,6 +52,18 @@ std::string to_string(const Override& rule);  ///< the same form back
 enum class Stream { fp, propagated, replay };
 std::string_view name(Stream stream);
 
+/// Channel scales that are folded into the model before it is measured (correction/smoothing.h). SmoothQuant scales what the norms
+/// make, as published; the others every input whose predecessor takes the scales (model/channel_scales.h).
+enum class Smoothing { none, smoothquant, awq, closed_form };
+std::string_view name(Smoothing smoothing);  ///< "none", "smoothquant", "awq", "closed-form"
+
+/// A second calibration text and its part of the calibration windows (EoRA, methods.md 4.10: half a general text, half the task's).
+struct CalibrationMix {
+  std::string text;
+  double share = 0.5;  ///< above 0, below 1
+  bool operator==(const CalibrationMix&) const = default;
+};
+
 /// All choices of one run. The same JSON from the window and for `lrc quantize --recipe`.
 struct Recipe {
   std::string name = "LRC 10 %";
@@ -75,7 +87,10 @@ struct Recipe {
   /// Keys and values where they enter the cache, head by head of each token (16 bits: float). The float stream that layers are solved
   /// on does not see it, the streams behind the quantized prefix do.
   ActivationScheme cache{.bits = 16, .group_size = 0, .clip = 1.0f, .symmetric = false};
-  std::string calibration;  ///< a path, or "" for the shipped WikiText-2 train slice
+  Smoothing smoothing = Smoothing::none;
+  double smoothing_strength = 0.5;  ///< α of SmoothQuant: how much of the inputs' unevenness goes to the weights
+  std::string calibration;          ///< a path, or "" for the shipped WikiText-2 train slice
+  std::optional<CalibrationMix> calibration_mix;
   std::size_t calibration_tokens = 65536;
   std::size_t calibration_context = 2048;  ///< at most the model's context
   std::size_t held_out_windows = 1;        ///< windows after the calibration ones that only measure (held-out loss)
@@ -86,6 +101,8 @@ struct Recipe {
 
 /// QuaRot's rotations with quantized keys: then R3 belongs to them.
 bool asks_for_r3(const Recipe& recipe);
+/// Whether both solve the same float model: the same rotations and channel scales. Only then can layer errors be compared.
+bool same_transforms(const Recipe& a, const Recipe& b);
 
 Json to_json(const Recipe& recipe);
 /// Unknown fields and bad values throw Error(bad_input) naming `origin`, the field and what is allowed.

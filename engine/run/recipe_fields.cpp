@@ -80,8 +80,9 @@ std::string method(const Place& place, const Json& value) {
 
 WeightClip weight_clip(const Place& place, const Json& value) {
   const auto text = words(place, value);
-  if (text != "search" && text != "none") refuse(place, value, "search or none");
-  return text == "search" ? WeightClip::search : WeightClip::none;
+  for (const auto clip : {WeightClip::search, WeightClip::none, WeightClip::awq})
+    if (text == name(clip)) return clip;
+  refuse(place, value, "search, none or awq");
 }
 
 NumberFormat format(const Place& place, const Json& value) {
@@ -119,7 +120,7 @@ const char* const rule_fields =
     "activation_asymmetric, activation_group_size, clip, rank, iterations, deflate, polish, act_order, base, factors, pair_input, drift, "
     "damping, damping_toward, gptq_damping and skip";
 
-std::string_view name(WeightClip clip) { return clip == WeightClip::search ? "search" : "none"; }
+std::string_view name(WeightClip clip) { return clip == WeightClip::search ? "search" : clip == WeightClip::awq ? "awq" : "none"; }
 std::string_view name(DampingToward toward) { return toward == DampingToward::original ? "original" : "zero"; }
 std::string_view name(PairInput input) { return input == PairInput::quantized ? "quantized" : "unquantized"; }
 

@@ -114,7 +114,9 @@ std::vector<std::string> differences(const Recipe& base, const Recipe& recipe, c
   say(recipe.deflate != base.deflate, recipe.deflate ? "deflated" : "not deflated");
   say(recipe.weight.bits != base.weight.bits, "W" + std::to_string(recipe.weight.bits));
   say(recipe.weight.group_size != base.weight.group_size, group_text(recipe.weight.group_size));
-  say(recipe.weight.clip != base.weight.clip, recipe.weight.clip == WeightClip::none ? "no clip search" : "clip search");
+  say(recipe.weight.clip != base.weight.clip, recipe.weight.clip == WeightClip::none  ? "no clip search"
+                                              : recipe.weight.clip == WeightClip::awq ? "AWQ clips"
+                                                                                      : "clip search");
   say(recipe.activation.bits != base.activation.bits, "A" + std::to_string(recipe.activation.bits));
   say(recipe.activation.group_size != base.activation.group_size,
       recipe.activation.group_size == 0 ? "A per token" : "A g" + std::to_string(recipe.activation.group_size));
@@ -131,9 +133,16 @@ std::vector<std::string> differences(const Recipe& base, const Recipe& recipe, c
     const char* which = r.r1 != b.r1 ? "R1" : r.r2 != b.r2 ? "R2" : r.r3 != b.r3 ? "R3" : "R4";
     out.push_back(changed == 1 && r.any() ? (on ? "with " : "no ") + std::string(which) : rotation_text(r));
   }
+  say(r.file != b.file, r.file.empty() ? "Hadamard rotations" : "rotations of " + std::filesystem::path(r.file).filename().string());
+  say(recipe.smoothing != base.smoothing,
+      recipe.smoothing == Smoothing::none ? "no smoothing" : "smoothing " + std::string(name(recipe.smoothing)));
+  say(recipe.smoothing_strength != base.smoothing_strength, "strength " + plain(recipe.smoothing_strength));
   say(r.seed != b.seed, "seed " + std::to_string(r.seed));
   say(recipe.calibration != base.calibration,
       recipe.calibration.empty() ? "shipped text" : std::filesystem::path(recipe.calibration).filename().string());
+  const auto& mix = recipe.calibration_mix;
+  say(mix != base.calibration_mix,
+      mix ? "mixed with " + plain(100 * mix->share) + " % " + std::filesystem::path(mix->text).filename().string() : "one text");
   say(recipe.calibration_tokens != base.calibration_tokens, grouped(recipe.calibration_tokens) + " tokens");
   say(recipe.calibration_context != base.calibration_context, "context " + grouped(recipe.calibration_context));
   say(recipe.held_out_windows != base.held_out_windows, std::to_string(recipe.held_out_windows) + " held out");

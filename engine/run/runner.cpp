@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "run/choose_scales.h"
 #include "run/clip_search.h"
 #include "run/float_stream.h"
 #include "run/memory_plan.h"
@@ -48,6 +49,7 @@ class Batch {
   void check_memory(const RunRequest& request) const;
   void plan();
   void solve(Group& group);
+  void scale_block(FloatStream& stream, OneRun& run, std::size_t block, const MemoryPlan& plan);
   void solve_block_of(OneRun& run, const FloatStream& stream, BlockMoments moments, std::vector<LayerTask> tasks, const MemoryPlan& plan);
   void solve_in_passes(OneRun& run, FloatStream& stream, std::size_t block, const MemoryPlan& plan);
   void solve_on(QuantizedStream& quantized, OneRun& run, FloatStream& stream, std::size_t block, const MemoryPlan& plan);
@@ -102,17 +104,21 @@ void Batch::prepare() {
   // Everything is checked before the first folder is made.
   for (const auto& request : requests_) {
     if (const auto problem = problem_of(request.recipe, *model_)) throw Error(ErrorKind::bad_input, *problem);
+    rotations_of(request.recipe.rotation, model_->config());
     check_memory(request);
   }
   std::map<std::string, std::shared_ptr<const RunCorpus>> corpora;
   std::vector<std::string> keys;
   for (const auto& request : requests_) {
     const Recipe& recipe = request.recipe;
-    const Json windows = {corpus_file(recipe).string(), recipe.calibration_tokens, recipe.calibration_context, recipe.held_out_windows};
+    const Json windows = {corpus_file(recipe).string(), recipe.calibration_tokens, recipe.calibration_context, recipe.held_out_windows,
+                          recipe.calibration_mix ? Json({recipe.calibration_mix->text, recipe.calibration_mix->share}) : Json()};
     auto& corpus = corpora[windows.dump()];
     if (!corpus) corpus = std::make_shared<RunCorpus>(open_corpus(recipe, *model_));
     const RotationChoice& rotation = recipe.rotation;
-    keys.push_back(Json({windows, rotation.r1, rotation.r2, rotation.r3, rotation.r4, rotation.seed}).dump());
+    // Scaled blocks are a run's own: it walks alone.
+    const std::string own = recipe.smoothing == Smoothing::none ? "" : request.folder.string();
+    keys.push_back(Json({windows, rotation.r1, rotation.r2, rotation.r3, rotation.r4, rotation.seed, rotation.file, own}).dump());
     runs_.push_back(nullptr);
     runs_.back() = std::make_unique<OneRun>(request, model_, corpus);
     Group& group = groups_[keys.back()];
@@ -171,7 +177,9 @@ void Batch::solve(Group& group) {
     for (const OneRun* run : active) recipes.push_back(run->manifest().recipe);
     const MemoryPlan plan = plan_memory(recipes, *model_, group.memory_limit);
     const auto spill_folder = plan.spill ? active.front()->path() : std::filesystem::path();
-    FloatStream stream(*model_, group.runs.front()->manifest().recipe.rotation, corpus.windows, corpus.calibration_windows, spill_folder);
+    const RotationChoice rotation = group.runs.front()->rotation();
+    FloatStream stream(*model_, rotation, corpus.windows, corpus.calibration_windows, rotations_of(rotation, model_->config()),
+                       spill_folder);
     std::map<const OneRun*, QuantizedStream> quantized;
     for (const OneRun* run : active)
       if (const Stream mode = run->manifest().recipe.stream; mode != Stream::fp)
@@ -182,6 +190,9 @@ void Batch::solve(Group& group) {
       stream.load();
       lap("rotate");
       progress_.report("rotate", ++blocks_walked_, blocks_);
+      for (OneRun* run : active)
+        if (run->manifest().recipe.smoothing != Smoothing::none) scale_block(stream, *run, block, plan);
+      lap("calibrate");
       // What needs the float stream at the door of this block comes before the stream moves on.
       for (OneRun* run : active) {
         if (ended_.contains(run)) continue;
@@ -225,6 +236,18 @@ void Batch::solve(Group& group) {
   for (OneRun* run : group.runs)
     if (ended_.insert(run).second) run->end(RunState::done);
   progress_.report("solve", done(), layers_);
+}
+
+// The run is alone on this stream.
+void Batch::scale_block(FloatStream& stream, OneRun& run, std::size_t block, const MemoryPlan& plan) {
+  const auto layers = run.layers_of(block);
+  if (layers.empty()) return;
+  auto scales = run.scales_of(block);
+  if (!scales) {
+    scales = choose_scales(stream, layers, run.manifest().recipe, stop_, plan.passes);
+    run.set_scales(block, *scales);
+  }
+  stream.scale(*scales);
 }
 
 void Batch::solve_block_of(OneRun& run, const FloatStream& stream, BlockMoments moments, std::vector<LayerTask> tasks,
@@ -345,7 +368,8 @@ void Batch::solve_on(QuantizedStream& quantized, OneRun& run, FloatStream& strea
 }  // namespace
 
 std::string fingerprint(const Model& model, const Recipe& recipe, const std::string& corpus_sha256) {
-  const Json facts = {{"model", model.checkpoint().sha256()}, {"recipe", deciding_fields(recipe)}, {"corpus", corpus_sha256}};
+  Json facts = {{"model", model.checkpoint().sha256()}, {"recipe", deciding_fields(recipe)}, {"corpus", corpus_sha256}};
+  if (!recipe.rotation.file.empty()) facts["rotation"] = sha256_of_file(recipe.rotation.file);
   return sha256_of(facts.dump());
 }
 

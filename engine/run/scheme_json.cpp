@@ -44,8 +44,8 @@ LayerScheme scheme_from_json(const JsonReader& in) {
   scheme.weight.bits = in.small("weight_bits");
   scheme.weight.group_size = in.count("group_size");
   const auto clip = in.text("weight_clip");
-  if (clip != "search" && clip != "none") in.fail("weight_clip", "search or none");
-  scheme.weight.clip = clip == "none" ? WeightClip::none : WeightClip::search;
+  if (clip != "search" && clip != "none" && clip != "awq") in.fail("weight_clip", "search, none or awq");
+  scheme.weight.clip = clip == "none" ? WeightClip::none : clip == "awq" ? WeightClip::awq : WeightClip::search;
   scheme.activation.bits = in.small("activation_bits");
   scheme.activation.group_size = in.count("activation_group_size");
   scheme.activation.clip = float(in.finite("clip"));

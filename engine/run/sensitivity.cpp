@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "run/alone_divergence.h"
 #include "run/block_solver.h"
+#include "run/choose_scales.h"
 #include "run/corpus.h"
 #include "run/float_stream.h"
 
@@ -66,15 +67,19 @@ std::vector<LayerSensitivity> sensitivity(const Model& model, const SensitivityR
   }
   progress.report("measure", 0, total);
   const RunCorpus corpus = open_corpus(plain, model);
+  const auto imported = rotations_of(plain.rotation, model.config());
   std::optional<AloneDivergence> alone;
   if (request.exact)
-    alone.emplace(model, plain.rotation, tokens_behind_calibration(plain, model, request.exact_tokens), request.device, stop);
+    alone.emplace(model, plain.rotation, tokens_behind_calibration(plain, model, request.exact_tokens), request.device, stop,
+                  imported.get());
 
   std::vector<LayerSensitivity> result;
-  FloatStream stream(model, plain.rotation, corpus.windows, corpus.calibration_windows);
+  FloatStream stream(model, plain.rotation, corpus.windows, corpus.calibration_windows, imported);
   for (std::size_t block = 0; block < tasks.size() && result.size() < total; ++block) {
     throw_if_stopped(stop);
     stream.load();
+    smooth_loaded_block(stream, model, plain, stop);
+    if (alone) alone->use(block, stream.block());
     if (tasks[block].empty()) {
       stream.advance({}, stop);
       continue;

@@ -4,6 +4,7 @@
 #include <QClipboard>
 #include <QComboBox>
 #include <QDockWidget>
+#include <QDoubleSpinBox>
 #include <QHeaderView>
 #include <QLineEdit>
 #include <QListWidget>
@@ -151,6 +152,38 @@ TEST_F(WindowTest, AGroupThatDoesNotDivideIsNotOffered) {
   for (std::size_t i = 0; i < 35; ++i)
     EXPECT_EQ(workspace->draftSchemes()[i]->weight.group_size == 32, workspace->model()->layers()[i].role == Role::q_proj);
   EXPECT_FALSE(workspace->draftProblem());
+}
+
+TEST_F(WindowTest, SmoothingImportedRotationsAndTheSecondTextAreFieldsOfTheRecipe) {
+  open_stories();
+  auto* smoothing = find<QComboBox>("recipeSmoothing");
+  auto* strength = find<QDoubleSpinBox>("recipeSmoothingStrength");
+  EXPECT_FALSE(strength->isEnabled());
+  smoothing->setCurrentIndex(smoothing->findData(int(Smoothing::smoothquant)));
+  emit smoothing->activated(smoothing->currentIndex());
+  EXPECT_EQ(workspace->draft().smoothing, Smoothing::smoothquant);
+  EXPECT_TRUE(strength->isEnabled());
+  strength->setValue(0.8);
+  EXPECT_EQ(workspace->draft().smoothing_strength, 0.8);
+  workspace->undoStack().undo();
+  workspace->undoStack().undo();
+  EXPECT_EQ(workspace->draft().smoothing, Smoothing::none);
+  EXPECT_EQ(smoothing->currentIndex(), 0);
+
+  Recipe draft = workspace->draft();
+  draft.rotation.file = "/somewhere/learned.safetensors";
+  draft.calibration_mix = CalibrationMix{"/somewhere/task.txt", 0.25};
+  workspace->editDraft("from outside", draft);
+  EXPECT_EQ(find<QWidget>("recipeRotationFile")->accessibleName(), "learned.safetensors");
+  EXPECT_EQ(find<QWidget>("recipeCalibrationMix")->accessibleName(), "task.txt");
+  auto* share = find<QDoubleSpinBox>("recipeCalibrationMixShare");
+  EXPECT_EQ(share->value(), 0.25);
+  share->setValue(0.4);
+  EXPECT_EQ(workspace->draft().calibration_mix->share, 0.4);
+  emit find<QToolButton>("recipeRotationFileClear")->clicked();
+  emit find<QToolButton>("recipeCalibrationMixClear")->clicked();
+  EXPECT_TRUE(workspace->draft().rotation.file.empty());
+  EXPECT_FALSE(workspace->draft().calibration_mix);
 }
 
 TEST_F(WindowTest, ARankAboveTheMatrixIsSaidAndNotRun) {

@@ -8,7 +8,9 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "formats/safetensors.h"
+#include "model/model.h"
 #include "support/program.h"
+#include "support/rotation_file.h"
 #include "support/solver_case.h"
 #include "support/test_data.h"
 
@@ -502,6 +504,32 @@ TEST(Cli, DevicesListsTheCpuFirst) {
   ASSERT_GE(j["devices"].size(), 1u);
   EXPECT_EQ(j["devices"][0]["id"], "cpu");
   EXPECT_EQ(j["devices"][0]["usable"], true);
+}
+
+TEST(Cli, SmoothingImportedRotationsAndASecondTextAreFlags) {
+  const TemporaryFolder folder;
+  const auto text = corpus(folder), task = (folder.path() / "a:b.txt").string(), run = (folder.path() / "run").string();
+  std::filesystem::copy_file(text, task);
+  const auto rotations = (folder.path() / "r.safetensors").string();
+  auto matrices = hadamard_rotations(Model::open(model)->config(), 3);
+  matrices.r2.clear();
+  write_rotations(rotations, matrices);
+  auto arguments = quantize_arguments(text, run);
+  for (const std::string& flag : {"--method", "rtn", "--layers", "*.layers.0.*", "--smoothing", "smoothquant", "--smoothing-strength",
+                                  "0.7", "--rotate", rotations.c_str(), "--calibration-mix", (task + ":0.25").c_str()})
+    arguments.push_back(flag);
+  json_of(arguments);
+  const Json manifest = read_json_file(std::filesystem::path(run) / "manifest.json");
+  EXPECT_EQ(manifest["recipe"]["smoothing"], "smoothquant");
+  EXPECT_EQ(manifest["recipe"]["smoothing_strength"], 0.7);
+  EXPECT_EQ(manifest["recipe"]["calibration_mix"]["text"], task);
+  EXPECT_EQ(manifest["recipe"]["calibration_mix"]["share"], 0.25);
+  EXPECT_EQ(manifest["recipe"]["rotate"]["file"], rotations);
+  EXPECT_EQ(manifest["recipe"]["rotate"]["r2"], false) << "what the file does not hold";
+  EXPECT_EQ(manifest["transforms"].size(), 1u);
+  const auto result = lrc({"quantize", model, "--out", run, "--rotate", (folder.path() / "none.safetensors").string()});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("none.safetensors"), std::string::npos) << result.err;
 }
 
 TEST(Cli, ACacheOfOtherBitsIsRefusedByName) {

@@ -44,7 +44,7 @@ INSTANTIATE_TEST_SUITE_P(Models, ScaledFamily, testing::ValuesIn(family_models()
 
 TEST_P(ScaledFamily, LogitsStay) {
   const MatrixF before = logits_of(weights_, ids_);
-  for (const RotationChoice choice :
+  for (const RotationChoice& choice :
        {RotationChoice{}, RotationChoice{.r1 = true, .r2 = true, .seed = 2}, RotationChoice{true, true, true, 1}}) {
     SCOPED_TRACE(std::string(choice.r1 ? "R1 R2 " : "") + (choice.r4 ? "R4" : ""));
     ModelWeights scaled = weights_;

@@ -34,8 +34,8 @@ TEST_P(Family, IsWhatItSaysItIs) { EXPECT_EQ(model_->architecture().name, GetPar
 
 TEST_P(Family, RotationsLeaveTheLogits) {
   const MatrixF before = logits_of(weights_, ids_);
-  for (const RotationChoice choice : {RotationChoice{.r1 = true, .seed = 5}, RotationChoice{.r2 = true}, RotationChoice{.r4 = true},
-                                      RotationChoice{true, true, true, 1}}) {
+  for (const RotationChoice& choice : {RotationChoice{.r1 = true, .seed = 5}, RotationChoice{.r2 = true}, RotationChoice{.r4 = true},
+                                       RotationChoice{true, true, true, 1}}) {
     SCOPED_TRACE(std::string(choice.r1 ? "R1 " : "") + (choice.r2 ? "R2 " : "") + (choice.r4 ? "R4" : ""));
     ModelWeights rotated = weights_;
     rotate_weights(rotated, choice);

@@ -138,7 +138,7 @@ TEST(RotateWeights, LayersWithoutFloatWeightsArePassedOver) {
 TEST(RotateWeights, AWidthWithoutAHadamardMatrixIsNamedAndNothingChanges) {
   ModelWeights weights = tiny_weights({.hidden = 54, .heads = 3, .kv_heads = 1, .head_dim = 18, .feed_forward = 64});
   const MatrixF embedding = weights.embedding;
-  for (const RotationChoice choice : {RotationChoice{.r1 = true, .r4 = true}, RotationChoice{.r2 = true, .r4 = true}}) {
+  for (const RotationChoice& choice : {RotationChoice{.r1 = true, .r4 = true}, RotationChoice{.r2 = true, .r4 = true}}) {
     try {
       rotate_weights(weights, choice);
       ADD_FAILURE() << "no error";

@@ -220,10 +220,10 @@ TEST(Recipe, NumberFormatsAndWhatMethodsAskFor) {
 TEST(Recipe, ShippedRecipesAreCanonicalAndNamed) {
   std::vector<std::string> names;
   for (const auto& recipe : shipped_recipes()) names.push_back(recipe.name);
-  EXPECT_EQ(names,
-            (std::vector<std::string>{"RTN W4A4", "GPTQ W4A4", "LRC rank 0 (retarget only)", "LRC 5 %", "LRC 10 %", "LRC 10 % deflated",
-                                      "LRC 30 %", "LRC 10 % int8 factors", "GPTQ + SVD 10 %", "GPTQ + QERA 10 %", "LQER 10 %",
-                                      "LRC 10 % for llama.cpp", "L²QER W4A8", "L²QER W4A6", "L²QER W3A8", "L²QER W2A8"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"RTN W4A4", "GPTQ W4A4", "LRC rank 0 (retarget only)", "LRC 5 %", "LRC 10 %",
+                                             "LRC 10 % deflated", "LRC 30 %", "LRC 10 % int8 factors", "GPTQ + SVD 10 %",
+                                             "GPTQ + QERA 10 %", "LQER 10 %", "LRC 10 % for llama.cpp", "L²QER W4A8", "L²QER W4A6",
+                                             "L²QER W3A8", "L²QER W2A8", "AWQ W4A16 g64", "SmoothQuant W8A8", "EoRA W4A16 rank 32"}));
   for (const auto& entry : std::filesystem::directory_iterator(resources_folder() / "recipes")) {
     const auto text = read_file(entry.path());
     EXPECT_EQ(to_text(from_text(text)), text) << entry.path();
@@ -383,6 +383,22 @@ TEST(Command, AQuantizedCacheAndItsRotation) {
   request.recipe.cache.clip = 0.95f;
   request.recipe.cache.symmetric = true;
   EXPECT_EQ(command_of(request), start + " --kv-group-size 4 --kv-clip 0.95 --kv-symmetric --rotate r2,r3");
+}
+
+TEST(Command, SaysSmoothingImportedRotationsAndTheSecondText) {
+  RunRequest request;
+  request.model_path = "m.gguf";
+  request.folder = "run";
+  request.recipe = load_recipe("AWQ W4A16 g64");
+  EXPECT_EQ(command_of(request), "lrc quantize m.gguf --out run --recipe 'AWQ W4A16 g64'");
+  request.recipe = Recipe{};
+  request.recipe.smoothing = Smoothing::smoothquant;
+  request.recipe.smoothing_strength = 0.75;
+  request.recipe.rotation.file = "r.safetensors";
+  request.recipe.calibration_mix = CalibrationMix{"task.txt", 0.25};
+  EXPECT_EQ(command_of(request),
+            "lrc quantize m.gguf --out run --recipe 'LRC 10 %' --smoothing smoothquant --smoothing-strength 0.75 "
+            "--rotate r.safetensors,r4 --calibration-mix task.txt:0.25");
 }
 
 TEST(Command, SaysAsJsonWhatFlagsCannot) {
