@@ -515,9 +515,19 @@ TEST(Cli, SmoothingImportedRotationsAndASecondTextAreFlags) {
   matrices.r2.clear();
   write_rotations(rotations, matrices);
   auto arguments = quantize_arguments(text, run);
-  for (const std::string& flag : {"--method", "rtn", "--layers", "*.layers.0.*", "--smoothing", "smoothquant", "--smoothing-strength",
-                                  "0.7", "--rotate", rotations.c_str(), "--calibration-mix", (task + ":0.25").c_str()})
-    arguments.push_back(flag);
+  const std::vector<std::string> flags = {"--method",
+                                          "rtn",
+                                          "--layers",
+                                          "*.layers.0.*",
+                                          "--smoothing",
+                                          "smoothquant",
+                                          "--smoothing-strength",
+                                          "0.7",
+                                          "--rotate",
+                                          rotations,
+                                          "--calibration-mix",
+                                          task + ":0.25"};
+  arguments.insert(arguments.end(), flags.begin(), flags.end());
   json_of(arguments);
   const Json manifest = read_json_file(std::filesystem::path(run) / "manifest.json");
   EXPECT_EQ(manifest["recipe"]["smoothing"], "smoothquant");
