@@ -14,7 +14,7 @@
 namespace lrc {
 namespace {
 
-const std::array<SolveMethod, 9> kMethods = {{
+const std::array<SolveMethod, 10> kMethods = {{
     {.name = "rtn",
      .title = "Round to nearest",
      .explanation = "Each weight goes to the nearest grid point; the floor that every method must beat.",

@@ -48,8 +48,4 @@ SiteSamples take_samples(FloatStream& stream, const TokenWindows& windows, std::
 void keep_sites(const std::filesystem::path& folder, std::size_t block, const SiteSchemes& schemes, const BlockMoments& moments,
                 const SiteSamples& samples);
 
-/// The measuring pass of run/spectra.h that keeps the sites of all blocks on the way, where most_kept_bytes() allows it.
-void measure_and_keep(const Model& model, const Recipe& recipe, const std::filesystem::path& folder, const std::filesystem::path& keep,
-                      Progress& progress, std::stop_token stop);
-
 }  // namespace lrc

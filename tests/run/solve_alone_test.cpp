@@ -64,7 +64,7 @@ TEST(SolveAlone, SameBytesAsTheRunGatheredAndKept) {
 
 TEST(SolveAlone, MeasuringKeepsWhatItNeeds) {
   Place place;
-  measure_and_keep(place.model, place.recipe, place.folder.path() / "measured", place.keep, place.progress, {});
+  measure(place.model, place.recipe, place.folder.path() / "measured", place.progress, {}, {}, place.keep);
   std::vector<const LayerInfo*> all;
   for (const auto& layer : place.model.layers()) all.push_back(&layer);
   EXPECT_TRUE(is_ready_to_solve(place.model, place.recipe, all, place.keep));
