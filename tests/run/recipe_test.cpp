@@ -405,8 +405,8 @@ TEST(Command, SaysSmoothingImportedRotationsAndTheSecondText) {
   request.recipe.rotation.file = "r.safetensors";
   request.recipe.calibration_mix = CalibrationMix{"task.txt", 0.25};
   EXPECT_EQ(command_of(request),
-            "lrc quantize m.gguf --out run --recipe 'LRC 10 %' --smoothing smoothquant --smoothing-strength 0.75 "
-            "--rotate r.safetensors,r4 --calibration-mix task.txt:0.25");
+            "lrc quantize m.gguf --out run --recipe 'LRC 10 %' --rotate r.safetensors,r4 --smoothing smoothquant "
+            "--smoothing-strength 0.75 --calibration-mix task.txt:0.25");
 }
 
 TEST(Command, SaysAsJsonWhatFlagsCannot) {
