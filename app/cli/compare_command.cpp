@@ -174,10 +174,13 @@ void compare(const Context& context, const CompareOptions& options) {
   Json differences = Json::array();
   std::vector<Json> recipes;
   for (const auto& run : runs) recipes.push_back(to_json(run.manifest.recipe));
-  for (const auto& [field, value] : recipes.front().items()) {
+  // A field at its default may be left out of a recipe: the names are those of all of them.
+  Json fields = Json::object();
+  for (const auto& recipe : recipes) fields.update(recipe);
+  for (const auto& [field, any] : fields.items()) {
     Json values = Json::array();
     for (const auto& recipe : recipes) values.push_back(recipe.value(field, Json(nullptr)));
-    if (std::any_of(values.begin(), values.end(), [&](const Json& v) { return v != value; }))
+    if (std::any_of(values.begin(), values.end(), [&](const Json& v) { return v != values.front(); }))
       differences.push_back({{"field", field}, {"values", values}});
   }
   if (!options.svg.empty()) write_file_atomically(options.svg, frontier_picture(runs));
@@ -197,7 +200,8 @@ void compare(const Context& context, const CompareOptions& options) {
   for (const auto& warning : warnings) std::cout << warning << '\n';
   for (const auto& difference : differences) {
     std::cout << difference["field"].get<std::string>() << ":";
-    for (const auto& value : difference["values"]) std::cout << "  " << (value.is_string() ? value.get<std::string>() : value.dump());
+    for (const auto& value : difference["values"])
+      std::cout << "  " << (value.is_null() ? "default" : value.is_string() ? value.get<std::string>() : value.dump());
     std::cout << '\n';
   }
 }

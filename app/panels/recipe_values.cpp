@@ -144,10 +144,11 @@ void RecipeFields::show_values() {
   r2_->setEnabled(possible.r2 || rotation.r2);
   r3_->setEnabled(possible.r3 || rotation.r3);
   r4_->setEnabled(possible.r4 || rotation.r4);
-  rotation_note_->setText(rotation.r4      ? tr("R4 runs online: not for llama.cpp")
-                          : !possible.r4   ? tr("R4: no Hadamard order for %1").arg(model.config().feed_forward)
-                          : rotation.any() ? tr("folded into the weights")
-                                           : tr("no rotation"));
+  rotation_note_->setText(rotation.r4         ? tr("R4 runs online: not for llama.cpp")
+                          : !possible.r4      ? tr("R4: no Hadamard order for %1").arg(model.config().feed_forward)
+                          : rotation.folded() ? tr("folded into the weights")
+                          : rotation.r3       ? tr("R3 runs online, for the cache")
+                                              : tr("no rotation"));
 
   show_transforms();
 

@@ -248,7 +248,7 @@ void SpectrumPanel::explain() {
                              "shows its own curves.")
                               .arg(run->number)
                               .arg(ran.activation.bits)
-                              .arg(ran.rotation.any() ? tr(", rotated") : QString()),
+                              .arg(ran.rotation.folded() || ran.rotation.r4 ? tr(", rotated") : QString()),
                           Notice::Tone::warning);
   }
   if (!find_method(first.scheme.method).uses_rank)

@@ -6,11 +6,12 @@
 
 namespace lrc {
 
-QuantizedStream::QuantizedStream(FloatStream& original, Stream mode, const ActivationScheme& cache, std::size_t calibration_windows,
-                                 std::size_t context, std::filesystem::path spill_folder)
+QuantizedStream::QuantizedStream(FloatStream& original, const Recipe& recipe, std::size_t calibration_windows, std::size_t context,
+                                 std::filesystem::path spill_folder)
     : original_(original),
-      mode_(mode),
-      cache_(cache),
+      mode_(recipe.stream),
+      cache_(recipe.cache),
+      rotates_keys_(recipe.rotation.r3),
       calibration_windows_(calibration_windows),
       context_(context),
       hidden_(*original.shared_backend(), std::move(spill_folder)) {}
@@ -18,6 +19,7 @@ QuantizedStream::QuantizedStream(FloatStream& original, Stream mode, const Activ
 void QuantizedStream::enter() {
   weights_ = original_.weights();
   weights_.cache = cache_;
+  if (rotates_keys_) weights_.head_hadamard = find_hadamard(weights_.config.head_dim);
   if (mode_ == Stream::replay || hidden_.size() != 0) return;
   for (std::size_t w = 0; w < original_.hidden().size(); ++w) hidden_.add(original_.hidden().copy(w));
 }

@@ -13,10 +13,10 @@ namespace lrc {
 
 class QuantizedStream {
  public:
-  /// `mode`: propagated, or replay (back on the float model's hidden states at the door of each block). `original` must outlive it.
-  /// Keys and values are quantized by `cache` on their way into attention. With a `spill_folder` its hidden states are kept in a file
-  /// there.
-  QuantizedStream(FloatStream& original, Stream mode, const ActivationScheme& cache, std::size_t calibration_windows, std::size_t context,
+  /// By the recipe's stream: propagated, or replay (back on the float model's hidden states at the door of each block). Its keys and
+  /// values are quantized on their way into attention, behind R3 where the recipe has it. `original` must outlive it. With a
+  /// `spill_folder` its hidden states are kept in a file there.
+  QuantizedStream(FloatStream& original, const Recipe& recipe, std::size_t calibration_windows, std::size_t context,
                   std::filesystem::path spill_folder = {});
 
   /// Takes over the block that the float stream has loaded, all of it in float.
@@ -39,6 +39,7 @@ class QuantizedStream {
   FloatStream& original_;
   Stream mode_;
   ActivationScheme cache_;
+  bool rotates_keys_;
   std::size_t calibration_windows_, context_;
   ModelWeights weights_;  // the block in work
   HiddenStates hidden_;

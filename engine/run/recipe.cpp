@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "run/layer_rotation.h"
 #include "run/recipe_fields.h"
 
 namespace lrc {
@@ -281,7 +282,7 @@ std::string to_string(const Override& rule) {
 }
 
 bool same_transforms(const Recipe& a, const Recipe& b) {
-  return a.rotation == b.rotation && a.smoothing == b.smoothing &&
+  return layer_rotation(a.rotation) == layer_rotation(b.rotation) && a.smoothing == b.smoothing &&
          (a.smoothing != Smoothing::smoothquant || a.smoothing_strength == b.smoothing_strength);
 }
 

@@ -12,6 +12,7 @@
 #include "run/choose_scales.h"
 #include "run/clip_search.h"
 #include "run/float_stream.h"
+#include "run/layer_rotation.h"
 #include "run/memory_plan.h"
 #include "run/one_run.h"
 #include "run/quantized_stream.h"
@@ -144,10 +145,10 @@ void Batch::prepare() {
                           recipe.calibration_mix ? Json({recipe.calibration_mix->text, recipe.calibration_mix->share}) : Json()};
     auto& corpus = corpora[windows.dump()];
     if (!corpus) corpus = std::make_shared<RunCorpus>(open_corpus(recipe, *model_));
-    const RotationChoice& rotation = recipe.rotation;
+    const RotationChoice rotation = layer_rotation(recipe.rotation);
     // Scaled blocks are a run's own: it walks alone.
     const std::string own = recipe.smoothing == Smoothing::none ? "" : request.folder.string();
-    keys.push_back(Json({windows, rotation.r1, rotation.r2, rotation.r3, rotation.r4, rotation.seed, rotation.file, own}).dump());
+    keys.push_back(Json({windows, rotation.r1, rotation.r2, rotation.r4, rotation.seed, rotation.file, own}).dump());
     runs_.push_back(nullptr);
     runs_.back() = std::make_unique<OneRun>(request, model_, corpus);
     Group& group = groups_[keys.back()];
@@ -213,14 +214,13 @@ void Batch::solve(Group& group) {
     for (const OneRun* run : active) recipes.push_back(run->manifest().recipe);
     MemoryPlan plan = plan_memory(recipes, *model_, group.memory_limit);
     const auto spill_folder = plan.spill ? active.front()->path() : std::filesystem::path();
-    const RotationChoice rotation = group.runs.front()->rotation();
+    const RotationChoice rotation = layer_rotation(group.runs.front()->rotation());
     FloatStream stream(*model_, rotation, corpus.windows, corpus.calibration_windows, rotations_of(rotation, model_->config()),
                        spill_folder);
     std::map<const OneRun*, QuantizedStream> quantized;
     for (const OneRun* run : active)
-      if (const Stream mode = run->manifest().recipe.stream; mode != Stream::fp)
-        quantized.try_emplace(run, stream, mode, run->manifest().recipe.cache, corpus.calibration_windows, corpus.windows.context,
-                              spill_folder);
+      if (run->manifest().recipe.stream != Stream::fp)
+        quantized.try_emplace(run, stream, run->manifest().recipe, corpus.calibration_windows, corpus.windows.context, spill_folder);
     // What a refined block reads comes from behind the refined ones, whatever its layers are solved on.
     std::map<const OneRun*, QuantizedStream> prefixes;
     std::map<const OneRun*, std::size_t> blocks_of;  // that refining runs walk
@@ -233,9 +233,11 @@ void Batch::solve(Group& group) {
       if (recipe.refine == 0) continue;
       blocks_of[run] = run->blocks_to_walk();
       refinements_.try_emplace(run, recipe, corpus.calibration_windows, corpus.windows.context);
-      if (recipe.stream != Stream::propagated)
-        prefixes.try_emplace(run, stream, Stream::propagated, recipe.cache, corpus.calibration_windows, corpus.windows.context,
-                             spill_folder);
+      if (recipe.stream != Stream::propagated) {
+        Recipe behind = recipe;
+        behind.stream = Stream::propagated;
+        prefixes.try_emplace(run, stream, behind, corpus.calibration_windows, corpus.windows.context, spill_folder);
+      }
     }
     if (!blocks_of.empty()) plan.ahead = false;  // a refined block is finished before the walk goes on
     std::future<void> solving;                   // waits for its end when an error leaves this function
