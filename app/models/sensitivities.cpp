@@ -27,6 +27,7 @@ Sensitivities::~Sensitivities() = default;
 void Sensitivities::forget() {
   stop();
   known_.clear();
+  keys_.clear();
   expect();
   emit changed();
 }
@@ -38,7 +39,16 @@ Recipe Sensitivities::recipe() const {
   return plain;
 }
 
-bool Sensitivities::isMeasured() const { return workspace_.hasModel() && known_.contains(to_text(recipe())); }
+const std::string& Sensitivities::key() const {
+  // The table asks for each of its rows.
+  const RunEntry* b = run_in(workspace_, workspace_.slotB());
+  if (!b) return draft_key_ = to_text(recipe());
+  auto& key = keys_[b->number];
+  if (key.empty()) key = to_text(recipe());
+  return key;
+}
+
+bool Sensitivities::isMeasured() const { return workspace_.hasModel() && known_.contains(key()); }
 
 void Sensitivities::expect() {
   expected_.reset();
@@ -105,7 +115,7 @@ void Sensitivities::measure() {
 
 std::optional<Sensitivities::Value> Sensitivities::value(int layer) const {
   if (known_.empty() || !workspace_.hasModel() || layer < 0 || std::size_t(layer) >= workspace_.model()->layers().size()) return {};
-  const auto of_recipe = known_.find(to_text(recipe()));
+  const auto of_recipe = known_.find(key());
   if (of_recipe == known_.end()) return {};
   const auto found = of_recipe->second.find(workspace_.model()->layers()[std::size_t(layer)].name);
   if (found == of_recipe->second.end() || !found->second.kl) return {};

@@ -22,8 +22,8 @@ class Sensitivities : public QObject {
   void measure();
   void stop();
   std::optional<ProgressUpdate> measuring() const { return measuring_; }
-  bool isMeasured() const;         ///< for B as it is
-  double expectedSeconds() const;  ///< of measure()
+  bool isMeasured() const;                                             ///< for B as it is
+  std::optional<double> expectedSeconds() const { return expected_; }  ///< of measure(); worked out a moment after B changed
 
   struct Value {
     double nats = 0;         ///< KL per token that the layer alone adds
@@ -38,6 +38,7 @@ class Sensitivities : public QObject {
  private:
   explicit Sensitivities(Workspace& workspace);
   Recipe recipe() const;  ///< plain, without a name
+  const std::string& key() const;
   void forget();
   void expect();
 
@@ -46,6 +47,8 @@ class Sensitivities : public QObject {
   std::map<std::string, std::map<std::string, LayerSensitivity>> known_;  ///< by the plain recipe's text, then by layer
   std::optional<ProgressUpdate> measuring_;
   std::optional<double> expected_;
+  mutable std::map<int, std::string> keys_;  ///< by run
+  mutable std::string draft_key_;
 };
 
 }  // namespace lrc::app

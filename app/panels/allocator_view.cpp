@@ -134,7 +134,11 @@ AllocatorView::AllocatorView(Workspace& workspace, QWidget* parent)
   row->addWidget(map_, 1);
   column->addWidget(pictures_, 1);
   column->addStretch(0);
+  // Never more than the tabs beside it ask for: what does not fit is squeezed here alone.
+  setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Ignored);
+  auto* numbers = new QHBoxLayout;
   auto* choices = new QHBoxLayout;
+  numbers->setSpacing(8);
   choices->setSpacing(8);
   const auto spin = [&](const char* name, const QString& before, int low, int high, const QString& suffix) {
     auto* label = new QLabel(before, this);
@@ -144,13 +148,15 @@ AllocatorView::AllocatorView(Workspace& workspace, QWidget* parent)
     box->setRange(low, high);
     box->setSuffix(suffix);
     label->setBuddy(box);
-    choices->addWidget(label);
-    choices->addWidget(box);
+    numbers->addWidget(label);
+    numbers->addWidget(box);
     connect(box, &QSpinBox::editingFinished, this, &AllocatorView::takeOptions);
     return box;
   };
   step_ = spin("allocatorStep", tr("Rank ×"), 1, 256, {});
   most_ = spin("allocatorMost", tr("at most"), 1, 100, " %");
+  numbers->addStretch(1);
+  column->addLayout(numbers);
   const auto check = [&](const char* name, const QString& text, const QString& tip) {
     auto* box = new QCheckBox(text, this);
     box->setObjectName(name);
