@@ -56,6 +56,9 @@ void add_recipe_options(CLI::App& command, RecipeOptions& r) {
   add("--gptq-damping", r.gptq_damping, "Of GPTQ's Hessian");
   add("--stream", r.stream, "fp, propagated (behind the quantized prefix) or replay (float between blocks, quantized inside)");
   add("--drift", r.drift, "α: how much of the prefix's drift is made up for, 0…1");
+  add("--refine", r.refine, "AdamW steps on each solved block's output error: U, V and scales are tuned (lsi: its increments); 0 = none");
+  add("--steps", r.steps, "AdamW steps of a method that learns layer by layer (lsi)");
+  add("--square", r.square, "lsi: side of the trainable square matrix; 0 = none");
   add("--base", r.base, "rtn or gptq: what svd, qera and lqer correct");
   add("--layers", r.layers, "Only these layers (shell globs, commas)");
   add("--set", r.set, "PATTERN:field=value,… (repeatable, later wins)");

@@ -112,6 +112,9 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
   for (const auto& [field, text] : texts)
     if (*text) set_field(recipe, field, fields::value_of(**text), "the command line");
   if (o.smoothing_strength) set_field(recipe, "smoothing_strength", *o.smoothing_strength, "the command line");
+  const std::pair<const char*, const std::optional<int>*> counts[] = {{"refine", &o.refine}, {"steps", &o.steps}, {"square", &o.square}};
+  for (const auto& [field, count] : counts)
+    if (*count) set_field(recipe, field, **count, "the command line");
   if (o.drift) set_field(recipe, "drift", *o.drift, "the command line");
   if (o.iterations) recipe.iterations = *o.iterations;
   if (o.deflate) recipe.deflate = *o.deflate == "on";

@@ -104,6 +104,7 @@ std::vector<CompareRow> compare_runs(const RunEntry* a, const RunEntry* b, const
   rows.choice(tr("Method"), [](const Recipe& r) { return method_title(r.method); });
   rows.choice(tr("Rank"), [](const Recipe& r) { return QString::fromStdString(to_string(r.rank)); });
   rows.choice(tr("Passes"), [](const Recipe& r) { return QString::number(r.iterations); });
+  rows.choice(tr("Refined"), [](const Recipe& r) { return r.refine > 0 ? tr("%1 steps").arg(r.refine) : tr("no"); });
   rows.choice(tr("Deflated"), [](const Recipe& r) { return r.deflate ? tr("yes") : tr("no"); });
   rows.choice(tr("Weights"),
               [](const Recipe& r) { return tr("%1-bit, group %2").arg(r.weight.bits).arg(group_text(r.weight.group_size)); });

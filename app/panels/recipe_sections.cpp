@@ -70,6 +70,27 @@ void RecipeFields::make_method() {
     edit(
         on ? tr("Deflated") : tr("Not deflated"), [on](Recipe& recipe) { recipe.deflate = on; }, [on](Override& own) { own.deflate = on; });
   });
+  const auto count = [this](const char* name, const QString& label, int least, int most, int step, const QString& tip, auto set) {
+    auto* box = new QSpinBox(this);
+    box->setObjectName(name);
+    box->setRange(least, most);
+    box->setSingleStep(step);
+    box->setToolTip(tip);
+    add_row(method_section_, label, box);
+    connect(box, &QSpinBox::valueChanged, this, [this, label, set](int value) {
+      edit(tr("%1 → %2").arg(label).arg(value), [value, set](Recipe& recipe) { set(recipe, value); });
+    });
+    return box;
+  };
+  refine_ =
+      count("recipeRefine", tr("Refine"), 0, 100'000, 50,
+            tr("Steps that tune factors and scales on each solved block's output error; codes stay (LSI: its weights move). 0: none."),
+            [](Recipe& recipe, int value) { recipe.refine = value; });
+  steps_ = count("recipeSteps", tr("Steps"), 1, 100'000, 50, tr("Of LSI's own learning, layer by layer."),
+                 [](Recipe& recipe, int value) { recipe.steps = value; });
+  square_ = count("recipeSquare", tr("Square"), 0, 1 << 20, 50,
+                  tr("Side of LSI's trainable matrix in the corner of the singular values; helps small groups. 0: none."),
+                  [](Recipe& recipe, int value) { recipe.square = std::size_t(value); });
   skip_ = new QCheckBox(tr("leave in float"), this);
   skip_->setObjectName("recipeSkip");
   skip_->setToolTip(tr("These layers are not quantized at all."));

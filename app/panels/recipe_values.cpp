@@ -105,6 +105,12 @@ void RecipeFields::show_values() {
   const bool is_lrc = shown.method == "lrc" || !one_method;
   passes_->setValue(shown.iterations);
   passes_->setEnabled(is_lrc);
+  refine_->setValue(draft.refine);
+  steps_->setValue(draft.steps);
+  square_->setValue(int(draft.square));
+  const bool is_lsi = shown.method == "lsi" || !one_method;
+  steps_->setEnabled(is_lsi);
+  square_->setEnabled(is_lsi);
   deflate_->setTristate(!one_deflate);
   deflate_->setCheckState(one_deflate ? (shown.deflate ? Qt::Checked : Qt::Unchecked) : Qt::PartiallyChecked);
   deflate_->setEnabled(is_lrc);
@@ -215,6 +221,7 @@ void RecipeFields::show_summaries() {
   const Recipe& draft = workspace_.draft();
   QString method = method_->currentText();
   if (draft.method == "lrc") method += (draft.deflate ? tr(", deflated") : QString()) + tr(", %1 pass(es)").arg(draft.iterations);
+  if (draft.refine > 0) method += tr(", refined %1").arg(draft.refine);
   method_section_->setSummary(method);
   weights_section_->setSummary(tr("%1-bit · %2 · %3")
                                    .arg(draft.weight.bits)

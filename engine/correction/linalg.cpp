@@ -54,19 +54,39 @@ std::vector<double> decompose(MatrixD& a, char job) {
 
 }  // namespace
 
-MatrixD multiply(const MatrixD& a, const MatrixD& b, bool transpose_a, bool transpose_b) {
+namespace {
+
+void product_of(CBLAS_TRANSPOSE a_flag, CBLAS_TRANSPOSE b_flag, int m, int n, int k, const double* a, int lda, const double* b, int ldb,
+                double* c) {
+  cblas_dgemm(CblasRowMajor, a_flag, b_flag, m, n, k, 1.0, a, lda, b, ldb, 0.0, c, n);
+}
+void product_of(CBLAS_TRANSPOSE a_flag, CBLAS_TRANSPOSE b_flag, int m, int n, int k, const float* a, int lda, const float* b, int ldb,
+                float* c) {
+  cblas_sgemm(CblasRowMajor, a_flag, b_flag, m, n, k, 1.0f, a, lda, b, ldb, 0.0f, c, n);
+}
+
+template <typename T>
+Matrix<T> multiply_any(const Matrix<T>& a, const Matrix<T>& b, bool transpose_a, bool transpose_b) {
   use_one_blas_thread();
   const std::size_t m = transpose_a ? a.columns() : a.rows(), k = transpose_a ? a.rows() : a.columns();
   const std::size_t n = transpose_b ? b.rows() : b.columns();
   assert(k == (transpose_b ? b.columns() : b.rows()));
-  MatrixD result(m, n);
+  Matrix<T> result(m, n);
   if (m == 0 || n == 0 || k == 0) return result;
   parallel_for(m, kBlock, [&](std::size_t begin, std::size_t end) {
-    cblas_dgemm(CblasRowMajor, flag(transpose_a), flag(transpose_b), int(end - begin), int(n), int(k), 1.0,
-                transpose_a ? a.data() + begin : a.row(begin), int(a.columns()), b.data(), int(b.columns()), 0.0, result.row(begin),
-                int(n));
+    product_of(flag(transpose_a), flag(transpose_b), int(end - begin), int(n), int(k), transpose_a ? a.data() + begin : a.row(begin),
+               int(a.columns()), b.data(), int(b.columns()), result.row(begin));
   });
   return result;
+}
+
+}  // namespace
+
+MatrixD multiply(const MatrixD& a, const MatrixD& b, bool transpose_a, bool transpose_b) {
+  return multiply_any(a, b, transpose_a, transpose_b);
+}
+MatrixF multiply(const MatrixF& a, const MatrixF& b, bool transpose_a, bool transpose_b) {
+  return multiply_any(a, b, transpose_a, transpose_b);
 }
 
 MatrixD multiply_lower(const MatrixD& a, const MatrixD& lower) {
@@ -210,6 +230,21 @@ std::vector<double> singular_values(const MatrixD& a) {
   auto values = eigenvalues_symmetric(a.rows() <= a.columns() ? gram(a) : gram(transpose(a)));
   for (double& v : values) v = std::sqrt(std::max(0.0, v));
   return values;
+}
+
+SingularDecomposition singular_decomposition(const MatrixD& a) {
+  use_one_blas_thread();
+  const std::size_t m = a.rows(), n = a.columns(), r = std::min(m, n);
+  SingularDecomposition result{std::vector<double>(r), MatrixD(m, r), MatrixD(r, n)};
+  if (r == 0) return result;
+  // To LAPACK the row-major matrix is its transpose (n, m): its left vectors are our right ones, each in a row of its own.
+  MatrixD copy = a;
+  const lapack_int info = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'S', lapack_int(n), lapack_int(m), copy.data(), lapack_int(n),
+                                         result.values.data(), result.right.data(), lapack_int(n), result.left.data(), lapack_int(r));
+  if (info != 0)
+    throw Error(ErrorKind::numerical, "The singular values of a matrix of " + std::to_string(m) + " x " + std::to_string(n) +
+                                          " could not be computed; its entries are NaN, infinite or far out of scale.");
+  return result;
 }
 
 }  // namespace lrc::linalg

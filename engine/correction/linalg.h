@@ -11,6 +11,8 @@ namespace lrc::linalg {
 
 /// op(a) op(b) with op = transpose where asked.
 MatrixD multiply(const MatrixD& a, const MatrixD& b, bool transpose_a = false, bool transpose_b = false);
+/// The same in float32.
+MatrixF multiply(const MatrixF& a, const MatrixF& b, bool transpose_a = false, bool transpose_b = false);
 /// a L with L (n, n) lower triangular: half the work of multiply.
 MatrixD multiply_lower(const MatrixD& a, const MatrixD& lower);
 /// a aᵀ, exactly symmetric.
@@ -47,5 +49,14 @@ EigenDecomposition eigen_symmetric(const MatrixD& a);
 std::vector<double> eigenvalues_symmetric(const MatrixD& a);
 /// Descending, min(m, n) of them, as roots of the eigenvalues of the smaller Gram matrix: below 1e-8 of the largest they are noise.
 std::vector<double> singular_values(const MatrixD& a);
+
+/// a = left diag(values) right, n = min(rows, columns).
+struct SingularDecomposition {
+  std::vector<double> values;  ///< descending
+  MatrixD left;                ///< (rows, n), columns orthonormal
+  MatrixD right;               ///< (n, columns), rows orthonormal
+};
+/// Throws Error(numerical) when the iteration does not converge.
+SingularDecomposition singular_decomposition(const MatrixD& a);
 
 }  // namespace lrc::linalg

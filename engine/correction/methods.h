@@ -17,6 +17,7 @@ LayerSolution solve_svd(const SolveRequest& request, std::stop_token stop);
 LayerSolution solve_qera(const SolveRequest& request, std::stop_token stop);
 LayerSolution solve_qera_diagonal(const SolveRequest& request, std::stop_token stop);
 LayerSolution solve_eora(const SolveRequest& request, std::stop_token stop);
+LayerSolution solve_lsi(const SolveRequest& request, std::stop_token stop);
 LayerSolution solve_l2qer(const SolveRequest& request, std::stop_token stop);
 
 /// L²QER's scale of each input channel (methods.md 2.2): a = max(largest mean of a batch, 1e-4), s = a / sqrt(min a · max a).

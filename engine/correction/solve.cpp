@@ -14,7 +14,7 @@
 namespace lrc {
 namespace {
 
-const std::array<SolveMethod, 9> kMethods = {{
+const std::array<SolveMethod, 10> kMethods = {{
     {.name = "rtn",
      .title = "Round to nearest",
      .explanation = "Each weight goes to the nearest grid point; the floor that every method must beat.",
@@ -62,6 +62,12 @@ const std::array<SolveMethod, 9> kMethods = {{
      .corrects_base = true,
      .pair_input = PairInput::quantized,
      .solve = solve_l2qer},
+    {.name = "lsi",
+     .title = "LSI",
+     .explanation = "The weight's singular values and the clipping of its grid are learned, so that rounding hurts the output least; "
+                    "nothing stays at inference.",
+     .moves_weights = true,
+     .solve = solve_lsi},
     {.name = "lrc",
      .title = "LRC",
      .explanation =
@@ -99,9 +105,11 @@ void check(const SolveRequest& request, const SolveMethod& method) {
   if (!(scheme.drift >= 0 && scheme.drift <= 1))
     throw Error(ErrorKind::bad_input,
                 layer + ": the part of the drift that is made up for must be 0 to 1, not " + std::to_string(scheme.drift) + ".");
-  if (scheme.weight.clip == WeightClip::awq && method.uses_rank && !method.corrects_base)
+  if (scheme.weight.clip == WeightClip::awq && (method.moves_weights || (method.uses_rank && !method.corrects_base)))
     throw Error(ErrorKind::unsupported, layer + ": the weight clip awq is for the codes of rtn and gptq; " + scheme.method +
                                             " fits its grid on another target, so choose the clip search or none.");
+  if (scheme.steps < 1 || scheme.steps > 100'000)
+    throw Error(ErrorKind::bad_input, layer + ": the number of steps must be 1 to 100000, not " + std::to_string(scheme.steps) + ".");
   if (scheme.base != "rtn" && scheme.base != "gptq")
     throw Error(ErrorKind::bad_input, layer + ": the base quantizer is rtn or gptq, not \"" + scheme.base + "\".");
   if (!method.corrects_base && method.uses_rank && scheme.pair_input == PairInput::quantized)
@@ -256,7 +264,9 @@ LayerSolution solve_layer(const SolveRequest& request, std::stop_token stop) {
   LayerSolution solution = method.solve(request, stop);
   throw_if_stopped(stop);
   // The baseline of jointly fitted codes is GPTQ as published; a plain quantizer's codes are their own.
-  const QuantizedWeight plain = method.uses_rank && !method.corrects_base ? plain_gptq(request) : solution.weight;
+  const QuantizedWeight plain = method.moves_weights ? quantize_rtn(request.weight, request.scheme.weight, request.scheme.store_rounded)
+                                : method.uses_rank && !method.corrects_base ? plain_gptq(request)
+                                                                            : solution.weight;
   throw_if_stopped(stop);
   MatrixD correction;
   if (!solution.u.empty()) {

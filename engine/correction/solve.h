@@ -2,6 +2,7 @@
 // The door of the folder: what a layer can be solved with. A new method is one new file that defines a SolveMethod and one
 // line in solve.cpp's list.
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -15,6 +16,8 @@
 #include "tensor/matrix.h"
 
 namespace lrc {
+
+struct IncrementedWeight;  // correction/increments.h
 
 /// What damping stands for, that is, what a solved layer does to inputs that calibration hardly showed.
 ///   zero      S_x and S_y get a ridge (methods.md 1.4): W̃ and U Vᵀ shrink towards 0 there
@@ -45,6 +48,8 @@ struct LayerScheme {
   FactorScheme factors;
   PairInput pair_input = PairInput::unquantized;
   double drift = 1;           ///< α: how much of a quantized prefix's drift is made up for (methods.md 1.11); fp stream: no effect
+  int steps = 100;            ///< of AdamW, where a method learns (lsi)
+  std::size_t square = 0;     ///< lsi: side of the trainable square matrix; 0 = none
   bool skipped = false;       ///< left as it is in float
   bool store_rounded = true;  ///< scales and factors rounded as stored; off: float64 throughout (lrc solve)
   bool operator==(const LayerScheme&) const = default;
@@ -105,6 +110,8 @@ struct LayerSolution {
   RankCurves curves;
   // For researchers (`lrc solve`), float64 and unrounded; filled when !store_rounded.
   MatrixD u, v, target;
+  /// What lsi learned, for a refinement to go on from; null for every other method. It leaves no trace in a file.
+  std::shared_ptr<const IncrementedWeight> increments = {};
 };
 
 struct SolveRequest {
@@ -121,11 +128,12 @@ struct SolveMethod {
   std::string_view explanation;  ///< one sentence
   bool uses_rank = false;
   bool corrects_base = false;                     ///< the codes are those of a plain quantizer (LayerScheme::base)
+  bool moves_weights = false;                     ///< the codes are rounded from other weights: compared with plain rounding
   double damping = 0.01;                          ///< that its paper uses: what `--method` sets where `--damping` says nothing
   PairInput pair_input = PairInput::unquantized;  ///< likewise
   LayerSolution (*solve)(const SolveRequest& request, std::stop_token stop) = nullptr;
 };
-/// rtn, gptq, svd, qera, eora, qera-diagonal, lqer, l2qer, lrc (rank 0 = retargeting alone).
+/// rtn, gptq, svd, qera, eora, qera-diagonal, lqer, l2qer, lsi, lrc (rank 0 = retargeting alone).
 std::span<const SolveMethod> methods();
 /// Throws Error(bad_input) naming the methods that exist.
 const SolveMethod& find_method(std::string_view name);

@@ -61,6 +61,8 @@ LayerScheme effective_scheme(const Recipe& recipe, const LayerInfo& layer) {
   scheme.base = recipe.base;
   scheme.factors = recipe.factors;
   scheme.drift = recipe.drift;
+  scheme.steps = recipe.steps;
+  scheme.square = recipe.square;
   std::optional<PairInput> pair_input = recipe.pair_input;
   scheme.skipped = !matches(recipe.layers, layer.name);
   RankChoice rank = recipe.rank;
@@ -126,6 +128,15 @@ std::optional<std::string> problem_of(const Recipe& recipe, const Model& model) 
     if (recipe.rotation.r3) need_order(config.head_dim, "queries and keys (r3)");
     if (recipe.rotation.r4) need_order(config.feed_forward, "the input of down_proj (r4)");
 
+    if (recipe.refine > 0 && config.experts > 0)
+      return "Refinement is not part of this version for models with experts, whose routing would have to be derived, too; set refine to "
+             "0.";
+    if (recipe.refine > 0 && !recipe.cache.off())
+      return "Refinement derives attention over keys and values in float; with a quantized cache it is not part of this version: set "
+             "refine to 0 or "
+             "kv_bits to 16.";
+    if (recipe.refine > 0 && recipe.held_out_windows == 0)
+      return "Refinement keeps the iterate that is best on held-out windows; set held_out_windows to 1 or more, or refine to 0.";
     if (recipe.stream != Stream::fp && config.experts > 0)
       return "The stream " + std::string(name(recipe.stream)) +
              " is not part of this version for models with experts, whose tokens go other ways behind a quantized prefix; use fp.";

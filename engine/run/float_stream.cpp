@@ -32,6 +32,8 @@ void FloatStream::load() {
   ModelWeights weights;
   weights.config = model_.config();
   weights.embedding = MatrixF(1, model_.config().hidden_size);
+  // A stand-in as well: it says that the block has no rotary embedding.
+  if (model_.architecture().learned_positions) weights.positions = MatrixF(1, model_.config().hidden_size);
   weights.blocks.push_back(load_block(model_, next_));
   weights_ = without_head(std::move(weights));
   rotate_weights(weights_, rotation_, imported_.get());

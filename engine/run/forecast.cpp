@@ -50,6 +50,11 @@ void add_layer(Work& work, const LayerScheme& scheme, double out, double in) {
     work.eigen += 9 * small * small * small;
     work.dense += full + small * small * large;
   }
+  if (method.moves_weights) {
+    // In float32, twice as fast: W(I), Ŵ S_y and the way back through the singular vectors, at every step.
+    work.dense += 0.5 * (scheme.steps + 1) * (2 * full + 4 * out * in * small);
+    work.eigen += 12 * small * small * large;
+  }
   if (scheme.method == "gptq" || is_lrc || (method.corrects_base && scheme.base == "gptq")) work.gptq += full;
   if (is_lrc) {
     work.gptq += rounds * full;
@@ -148,6 +153,24 @@ Works work_of(const Recipe& recipe, const Model& model, const Tokens& tokens, co
   return works;
 }
 
+/// Float32 operations of a refinement: a step derives two pieces of 256 tokens; nine looks at the held-out windows, and two at as
+/// many training windows; the prefix is walked beside the float model.
+double refinement_of(const Recipe& recipe, const Model& model, const Tokens& tokens) {
+  if (recipe.refine == 0) return 0;
+  const auto& config = model.config();
+  const double looks = (9 + 2) * double(recipe.held_out_windows) * tokens.context, stepped = 2 * 256 * double(recipe.refine);
+  const double blocks = double(config.blocks);
+  double work = (looks * 2 + stepped * 7) * tokens.context * double(config.heads * config.head_dim) * blocks;
+  for (const auto& layer : model.layers()) {
+    const auto scheme = effective_scheme(recipe, layer);
+    const bool by_weight = find_method(scheme.method).moves_weights || (scheme.weight.group_size != 0 && !scheme.skipped);
+    const double pair = double(scheme.rank) * double(layer.in_features + layer.out_features);
+    work += (looks + stepped * (by_weight ? 3 : 2)) * 2 * (double(layer.parameters()) + pair);
+  }
+  if (recipe.stream != Stream::propagated) work += blocks * forward_of(model, tokens.all, tokens.context).whole;
+  return work;
+}
+
 }  // namespace
 
 Forecast forecast(const Recipe& recipe, const Model& model) { return forecast_within(recipe, model, 0); }
@@ -182,6 +205,10 @@ Forecast forecast_within(const Recipe& recipe, const Model& model, std::uint64_t
   const double solve = solving(work.walk) + solving(work.door) + walking(work.door);
   result.by_stage = {{"rotate", rotate}, {"calibrate", calibrate}, {"solve", solve}};
   result.seconds = rotate + calibrate + solve;
+  if (recipe.refine > 0) {
+    result.by_stage.emplace_back("refine", refinement_of(recipe, model, tokens_of(recipe, model)) / speed.forward / threads);
+    result.seconds += result.by_stage.back().second;
+  }
   result.peak_memory_bytes = plan.peak_bytes;
   return result;
 }

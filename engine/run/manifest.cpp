@@ -45,6 +45,32 @@ Json layer_to_json(const LayerRecord& layer) {
   return json;
 }
 
+Json refinement_to_json(const RefinementRecord& r) {
+  Json json = Json::object();
+  json["block"] = r.block;
+  json["steps"] = r.steps;
+  json["best_step"] = r.best_step;
+  json["loss_before"] = number_or_null(r.loss_before);
+  json["loss_after"] = number_or_null(r.loss_after);
+  json["held_out_before"] = number_or_null(r.held_out_before);
+  json["held_out_after"] = number_or_null(r.held_out_after);
+  json["seconds"] = r.seconds;
+  return json;
+}
+
+RefinementRecord refinement_from_json(const JsonReader& in) {
+  RefinementRecord r;
+  r.block = in.count("block");
+  r.steps = in.small("steps");
+  r.best_step = in.small("best_step");
+  r.loss_before = in.number("loss_before");
+  r.loss_after = in.number("loss_after");
+  r.held_out_before = in.number("held_out_before");
+  r.held_out_after = in.number("held_out_after");
+  r.seconds = in.number("seconds");
+  return r;
+}
+
 Json evaluation_to_json(const Evaluation& e) {
   Json json = Json::object();
   json["perplexity"] = number_or_null(e.perplexity);
@@ -178,6 +204,10 @@ Json to_json(const Manifest& m) {
     json["evaluation"] = evaluation_to_json(*m.evaluation);
     json["evaluation_protocol"] = m.evaluation_protocol;
   }
+  if (!m.refinements.empty()) {
+    json["refinements"] = Json::array();
+    for (const auto& refinement : m.refinements) json["refinements"].push_back(refinement_to_json(refinement));
+  }
   json["layers_total"] = m.layers_total;
   json["layers"] = Json::array();
   for (const auto& layer : m.layers) json["layers"].push_back(layer_to_json(layer));
@@ -231,6 +261,9 @@ Manifest read_manifest(const std::filesystem::path& run_folder) {
   for (const auto& layer : in.list("layers")) m.layers.push_back(layer_from_json(layer, in.where("layers")));
   if (in.has("transforms"))
     for (const auto& transform : in.list("transforms")) m.transforms.push_back(transform_from_json(transform, in.where("transforms")));
+  if (in.has("refinements"))
+    for (const auto& entry : in.list("refinements"))
+      m.refinements.push_back(refinement_from_json({entry, in.where("refinements"), advice}));
   for (const auto& [layer, scheme] : in.object("effective").items())
     m.effective.emplace_back(layer, scheme_from_json({scheme, in.where("effective") + ": " + layer, advice}));
   return m;

@@ -33,6 +33,16 @@ struct TransformRecord {
   std::string sha256;
 };
 
+/// What `refine` did to one block. Losses: mean over tokens of ‖block output − original‖² / ‖original‖², behind the quantized prefix,
+/// for what is stored.
+struct RefinementRecord {
+  std::size_t block = 0;
+  int steps = 0, best_step = 0;                    ///< best_step 0: what was solved stayed as it was
+  double loss_before = 0, loss_after = 0;          ///< over training windows
+  double held_out_before = 0, held_out_after = 0;  ///< over held-out windows: what decided
+  double seconds = 0;
+};
+
 enum class RunState { running, paused, stopped, failed, done };
 std::string_view name(RunState state);
 
@@ -53,7 +63,8 @@ struct Manifest {
   double bits_per_weight = 0;
   std::uint64_t file_bytes = 0;
   std::uint64_t peak_memory_bytes = 0;
-  std::vector<LayerRecord> layers;  ///< finished ones, in order
+  std::vector<LayerRecord> layers;            ///< finished ones, in order
+  std::vector<RefinementRecord> refinements;  ///< in order; empty without `refine`
   std::size_t layers_total = 0;
   std::vector<TransformRecord> transforms;  ///< by block; only with a recipe that smooths
   RunState state = RunState::running;

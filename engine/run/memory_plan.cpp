@@ -57,6 +57,8 @@ class Needs {
         drift_ = true;
         streams_ += recipe.stream == Stream::propagated ? 1 : 0;
       }
+      // Behind the refined prefix, where the layers are not solved on it anyway.
+      if (recipe.refine > 0 && recipe.stream != Stream::propagated) ++streams_;
     }
     sets_ = double(recipes.size());
     for (const LayerInfo& layer : model.layers())

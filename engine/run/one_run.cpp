@@ -146,6 +146,7 @@ void OneRun::begin_or_continue() {
         manifest_.effective[i].second.activation.clip = before->effective[i].second.activation.clip;
     manifest_.layers = std::move(before->layers);
     manifest_.transforms = std::move(before->transforms);
+    manifest_.refinements = std::move(before->refinements);
     manifest_.timings = std::move(before->timings);
     manifest_.peak_memory_bytes = before->peak_memory_bytes;
     manifest_.evaluation = std::move(before->evaluation);
@@ -214,6 +215,8 @@ std::vector<LayerTask> OneRun::layers_of(std::size_t block) const {
 
 std::vector<LayerTask> OneRun::missing_of(std::size_t block) const {
   auto tasks = layers_of(block);
+  if (manifest_.recipe.refine > 0 && std::ranges::any_of(tasks, [&](const LayerTask& task) { return !is_finished(task.layer->name); }))
+    return tasks;
   std::erase_if(tasks, [&](const LayerTask& task) { return finished_.contains(task.layer->name); });
   return tasks;
 }
@@ -246,6 +249,7 @@ LayerRecord OneRun::finish_layer(const LayerTask& task, LayerSolution solution, 
   const auto index_of = [&](const std::string& name) { return model_->find_layer(name) - model_->layers().data(); };
   const auto own = index_of(record.name);
   auto& layers = manifest_.layers;
+  std::erase_if(layers, [&](const LayerRecord& other) { return other.name == record.name; });
   const auto place = std::find_if(layers.begin(), layers.end(), [&](const LayerRecord& other) { return index_of(other.name) > own; });
   const auto inserted = layers.insert(place, std::move(record));
   finished_.insert(inserted->name);
@@ -264,6 +268,13 @@ void OneRun::end(RunState state, const std::string& sentence) {
     if (state == RunState::done) throw;
     // The reason that is being reported already (a full disk) is the better sentence.
   }
+}
+
+void OneRun::add_refinement(const RefinementRecord& record) {
+  auto& records = manifest_.refinements;
+  std::erase_if(records, [&](const RefinementRecord& other) { return other.block == record.block; });
+  const auto place = std::ranges::find_if(records, [&](const RefinementRecord& other) { return other.block > record.block; });
+  records.insert(place, record);
 }
 
 void OneRun::add_time(const char* stage, double seconds) {

@@ -29,7 +29,7 @@ class OneRun {
   std::size_t done() const { return manifest_.layers.size(); }
   /// Blocks up to the last one with a missing layer; those behind it need not be walked.
   std::size_t blocks_to_walk() const;
-  /// The layers of a block that are to be solved and are not finished.
+  /// The layers of a block that are to be solved and are not finished; all of it when its layers are refined together.
   std::vector<LayerTask> missing_of(std::size_t block) const;
 
   /// All layers of a block that are solved in this run, finished or not.
@@ -50,8 +50,10 @@ class OneRun {
 
   /// What was evaluated before belongs to the unfinished state.
   void forget_evaluation() { manifest_.evaluation.reset(); }
-  /// Writes the layer, then its record. Several threads may call it.
+  /// Writes the layer, then its record, in the place of an older one. Several threads may call it.
   LayerRecord finish_layer(const LayerTask& task, LayerSolution solution, double seconds);
+  /// Facts of a refined block; those of an earlier attempt are replaced.
+  void add_refinement(const RefinementRecord& record);
   void add_time(const char* stage, double seconds);
   /// Records how it ended: done, or stopped or failed with a sentence. A failing write is reported only when done.
   void end(RunState state, const std::string& sentence = {});

@@ -28,7 +28,9 @@ class QuantizedStream {
   SiteMoments measure(SiteKind kind, const ActivationScheme& activation, std::stop_token stop, const Listening& listening = {});
   /// From here on the layer computes with its codes and its pair. May be called from several threads.
   void set(const LayerInfo& layer, LayerSolution solution);
-  /// Runs the block over all windows. The float stream must not have left it yet.
+  /// Of every window behind the prefix, at the door of the block in work.
+  const HiddenStates& own_hidden() const { return hidden_; }
+  /// Runs the block over all windows.
   void leave(std::stop_token stop);
 
  private:

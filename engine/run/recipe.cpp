@@ -141,6 +141,12 @@ bool set_by_name(Recipe& recipe, const Place& place, const Json& value) {
     if (value != "method") recipe.pair_input = fields::pair_input(place, value);
   } else if (field == "stream") {
     recipe.stream = stream_of(place, value);
+  } else if (field == "refine") {
+    recipe.refine = int(fields::whole(place, value, 0, 100'000));
+  } else if (field == "steps") {
+    recipe.steps = int(fields::whole(place, value, 1, 100'000));
+  } else if (field == "square") {
+    recipe.square = std::size_t(fields::whole(place, value, 0, 1 << 20));
   } else if (field == "drift") {
     recipe.drift = fields::number(place, value, 0.0, 1.0);
   } else if (field == "rank") {
@@ -308,6 +314,11 @@ Json to_json(const Recipe& recipe) {
   json["pair_input"] = recipe.pair_input ? fields::name(*recipe.pair_input) : "method";
   json["stream"] = name(recipe.stream);
   json["drift"] = recipe.drift;
+  // Younger fields are written where they say something: files and fingerprints of older recipes stay as they are.
+  const Recipe usual;
+  if (recipe.refine != usual.refine) json["refine"] = recipe.refine;
+  if (recipe.steps != usual.steps) json["steps"] = recipe.steps;
+  if (recipe.square != usual.square) json["square"] = recipe.square;
   json["rotate"] = {{"r1", recipe.rotation.r1}, {"r2", recipe.rotation.r2}, {"r4", recipe.rotation.r4}, {"seed", recipe.rotation.seed}};
   if (recipe.rotation.r3) json["rotate"]["r3"] = true;
   // What stands at its default is left out, so that recipes without a quantized cache read, and hash, as they always did.

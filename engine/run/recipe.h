@@ -80,6 +80,9 @@ struct Recipe {
   bool act_order = false, polish = false;
   std::string base = "rtn";
   FactorScheme factors;
+  int refine = 0;                       ///< AdamW steps on the output error of each block, after it is solved
+  int steps = 100;                      ///< of methods that learn layer by layer (lsi)
+  std::size_t square = 0;               ///< lsi: side of its trainable square matrix; 0 = none
   std::optional<PairInput> pair_input;  ///< nothing: as the method defines it
   Stream stream = Stream::fp;
   double drift = 1;

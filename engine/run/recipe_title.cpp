@@ -154,6 +154,9 @@ std::vector<std::string> differences(const Recipe& base, const Recipe& recipe, c
   say(recipe.polish != base.polish, recipe.polish ? "polished" : "not polished");
   say(recipe.base != base.base, "base " + recipe.base);
   say(recipe.stream != base.stream, std::string(name(recipe.stream)).append(" stream"));
+  say(recipe.refine != base.refine, recipe.refine == 0 ? "not refined" : "refined " + std::to_string(recipe.refine));
+  say(recipe.steps != base.steps, std::to_string(recipe.steps) + " steps");
+  say(recipe.square != base.square, "square " + std::to_string(recipe.square));
   say(recipe.drift != base.drift, "drift " + plain(recipe.drift));
   say(recipe.layers != base.layers, "only " + recipe.layers);
   for (const Override& own : recipe.overrides)

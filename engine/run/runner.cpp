@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "run/block_refinement.h"
 #include "run/choose_scales.h"
 #include "run/clip_search.h"
 #include "run/float_stream.h"
@@ -54,7 +55,14 @@ class Batch {
   void solve_block_of(OneRun& run, const FloatStream& stream, BlockMoments moments, std::vector<LayerTask> tasks, const MemoryPlan& plan);
   void solve_in_passes(OneRun& run, FloatStream& stream, std::size_t block, const MemoryPlan& plan);
   void solve_on(QuantizedStream& quantized, OneRun& run, FloatStream& stream, std::size_t block, const MemoryPlan& plan);
+  /// The losses of refined layers are measured with what they were solved from.
+  void remember(const OneRun& run, const BlockMoments& moments) {
+    if (const auto refined = refinements_.find(&run); refined != refinements_.end()) refined->second.remember(moments);
+  }
+  void refine(OneRun& run, FloatStream& stream, QuantizedStream& prefix, std::size_t block);
+  /// Of a solved layer: it is written, or held back until its block is refined.
   void finish(OneRun& run, const LayerTask& task, LayerSolution solution, double seconds);
+  void write(OneRun& run, const LayerTask& task, LayerSolution solution, double seconds);
   /// What goes wrong inside is written down in the runs that it concerns; a failure ends these, a stop all of them.
   template <typename Work>
   void guard(const std::vector<OneRun*>& concerned, const Work& work);
@@ -71,10 +79,11 @@ class Batch {
   std::shared_ptr<const Model> model_;
   std::vector<std::unique_ptr<OneRun>> runs_;
   std::map<std::string, Group> groups_;
+  std::map<const OneRun*, BlockRefinement> refinements_;  // of the runs that refine
   std::set<const OneRun*> ended_;
   std::exception_ptr failure_;
   std::mutex finishing_;
-  std::size_t layers_ = 0, blocks_ = 0, blocks_walked_ = 0;
+  std::size_t layers_ = 0, blocks_ = 0, blocks_walked_ = 0, blocks_to_refine_ = 0, blocks_refined_ = 0;
 };
 
 template <typename Work>
@@ -132,6 +141,11 @@ void Batch::prepare() {
 void Batch::check_memory(const RunRequest& request) const {
   if (request.memory_limit_bytes == 0) return;
   const MemoryPlan leanest = plan_memory({&request.recipe, 1}, *model_, request.memory_limit_bytes);
+  if (request.recipe.refine > 0 && (!leanest.together() || leanest.spill))
+    throw Error(ErrorKind::unsupported,
+                "Refinement keeps the moments of a block and all hidden states in memory, which this memory limit "
+                "does not allow for " +
+                    model_->display_name() + "; allow more, or set refine to 0.");
   if (leanest.peak_bytes <= request.memory_limit_bytes) return;
   const auto mebibytes = [](std::uint64_t bytes) { return std::to_string((bytes + (1u << 20) - 1) >> 20) + " MiB"; };
   throw Error(ErrorKind::bad_input, "The recipe " + request.recipe.name + " needs at least " + mebibytes(leanest.peak_bytes) +
@@ -146,13 +160,15 @@ void Batch::plan() {
     for (const OneRun* run : group.runs) {
       blocks = std::max(blocks, run->blocks_to_walk());
       layers_ += run->manifest().layers_total;
+      if (run->manifest().recipe.refine > 0) blocks_to_refine_ += run->blocks_to_walk();
       for (const auto& [stage, value] : forecast(run->manifest().recipe, *model_).by_stage)
-        if (stage == "solve" || run == group.runs.front()) seconds[stage] += value;
+        if (stage == "solve" || stage == "refine" || run == group.runs.front()) seconds[stage] += value;
     }
     blocks_ += blocks;
   }
   std::vector<std::pair<std::string, double>> stages;
   for (const char* stage : {"rotate", "calibrate", "solve"}) stages.emplace_back(stage, seconds[stage]);
+  if (blocks_to_refine_ > 0) stages.emplace_back("refine", seconds["refine"]);
   progress_.plan(stages, true);
   progress_.report("solve", done(), layers_);
   if (blocks_ > 0) progress_.report("rotate", 0, blocks_);
@@ -185,6 +201,23 @@ void Batch::solve(Group& group) {
     for (const OneRun* run : active)
       if (run->manifest().recipe.stream != Stream::fp)
         quantized.try_emplace(run, stream, run->manifest().recipe, corpus.calibration_windows, corpus.windows.context, spill_folder);
+    // What a refined block reads comes from behind the refined ones, whatever its layers are solved on.
+    std::map<const OneRun*, QuantizedStream> prefixes;
+    std::map<const OneRun*, std::size_t> blocks_of;  // that refining runs walk
+    const auto prefix_of = [&](const OneRun* run) -> QuantizedStream& {
+      const auto own = quantized.find(run);
+      return run->manifest().recipe.stream == Stream::propagated ? own->second : prefixes.at(run);
+    };
+    for (const OneRun* run : active) {
+      const Recipe& recipe = run->manifest().recipe;
+      if (recipe.refine == 0) continue;
+      blocks_of[run] = run->blocks_to_walk();
+      refinements_.try_emplace(run, recipe, corpus.calibration_windows, corpus.windows.context);
+      if (recipe.stream == Stream::propagated) continue;
+      Recipe behind = recipe;
+      behind.stream = Stream::propagated;
+      prefixes.try_emplace(run, stream, behind, corpus.calibration_windows, corpus.windows.context, spill_folder);
+    }
     for (std::size_t block = 0; block < blocks; ++block) {
       throw_if_stopped(stop_);
       stream.load();
@@ -204,6 +237,7 @@ void Batch::solve(Group& group) {
           if (searches) run->set_clips(block, best_clips(stream, run->layers_of(block), site_count(model_->config()), plan.passes, stop_));
           if (own != quantized.end()) solve_on(own->second, *run, stream, block, plan);
           if (passes) solve_in_passes(*run, stream, block, plan);
+          if (prefixes.contains(run)) prefixes.at(run).enter();
           if (searches || passes || own != quantized.end()) run->add_time("solve", seconds_since(start));
         });
       }
@@ -230,6 +264,9 @@ void Batch::solve(Group& group) {
           solve_block_of(*run, stream, last ? std::move(moments[scheme]) : BlockMoments(moments[scheme]), run->missing_of(block), plan);
         });
       }
+      for (OneRun* run : active)
+        if (blocks_of.contains(run) && block < blocks_of.at(run) && !ended_.contains(run))
+          guard({run}, [&, run = run] { refine(*run, stream, prefix_of(run), block); });
       mark = Clock::now();
     }
   }
@@ -253,6 +290,7 @@ void Batch::scale_block(FloatStream& stream, OneRun& run, std::size_t block, con
 void Batch::solve_block_of(OneRun& run, const FloatStream& stream, BlockMoments moments, std::vector<LayerTask> tasks,
                            const MemoryPlan& plan) {
   const auto start = Clock::now();
+  remember(run, moments);
   solve_block(stream.block(), std::move(moments), std::move(tasks), stop_,
               [&](const LayerTask& task, LayerSolution solution, double seconds) { finish(run, task, std::move(solution), seconds); },
               {plan.layers_at_once});
@@ -298,12 +336,14 @@ void Batch::solve_in_passes(OneRun& run, FloatStream& stream, std::size_t block,
     if (own.empty()) continue;
     listening.held_out = false;
     BlockMoments moments = stream.peek(schemes, stop_, listening);
+    remember(run, moments);
     Solved solved;
     solve_block(stream.block(), std::move(moments), std::move(own), stop_,
                 [&](const LayerTask& task, LayerSolution solution, double seconds) { solved.add(task, std::move(solution), seconds); },
                 {plan.layers_at_once, &schemes});
     std::swap(listening.calibration, listening.held_out);
     moments = stream.peek(schemes, stop_, listening);
+    remember(run, moments);
     for (auto& [task, solution, seconds] : solved.layers()) {
       const auto& layer = *task.layer;
       add_held_out_losses(solution, convert<double>(stream.block().linear(layer.role, layer.expert).weight),
@@ -314,10 +354,35 @@ void Batch::solve_in_passes(OneRun& run, FloatStream& stream, std::size_t block,
 }
 
 void Batch::finish(OneRun& run, const LayerTask& task, LayerSolution solution, double seconds) {
+  const auto refined = refinements_.find(&run);
+  if (refined == refinements_.end()) return write(run, task, std::move(solution), seconds);
+  refined->second.hold(task, std::move(solution), seconds);
+}
+
+void Batch::write(OneRun& run, const LayerTask& task, LayerSolution solution, double seconds) {
   const LayerRecord record = run.finish_layer(task, std::move(solution), seconds);
   const std::lock_guard lock(finishing_);
   progress_.report("solve", done(), layers_, record.name);
   if (on_layer_) on_layer_(record);
+}
+
+// The float stream has passed the block: its hidden states are what the refined block should make of the prefix's.
+void Batch::refine(OneRun& run, FloatStream& stream, QuantizedStream& prefix, std::size_t block) {
+  const auto start = Clock::now();
+  BlockRefinement& refinement = refinements_.at(&run);
+  if (refinement.empty()) {
+    for (const auto& task : run.layers_of(block)) prefix.set(*task.layer, read_layer(run.path(), task.layer->name));
+  } else {
+    RefinedBlock refined = refinement.run(stream, block, prefix.own_hidden(), stop_);
+    run.add_refinement(refined.record);
+    for (auto& [task, solution, seconds] : refined.layers) {
+      prefix.set(*task.layer, solution);
+      write(run, task, std::move(solution), seconds);
+    }
+    run.add_time("refine", seconds_since(start));
+  }
+  prefix.leave(stop_);
+  progress_.report("refine", ++blocks_refined_, blocks_to_refine_);
 }
 
 // The sites of a block one after the other, each behind the codes of those before it.
@@ -345,7 +410,9 @@ void Batch::solve_on(QuantizedStream& quantized, OneRun& run, FloatStream& strea
     listening.held_out = !plan.held_out_later;
     auto measured = quantized.measure(kind, activation, stop_, listening);
     Solved solved;
-    solve_block(stream.block(), moments_of(std::move(measured.calibration), std::move(measured.held_out), kind), std::move(own), stop_,
+    BlockMoments moments = moments_of(std::move(measured.calibration), std::move(measured.held_out), kind);
+    remember(run, moments);
+    solve_block(stream.block(), std::move(moments), std::move(own), stop_,
                 [&](const LayerTask& task, LayerSolution solution, double seconds) {
                   if (plan.held_out_later) return solved.add(task, std::move(solution), seconds);
                   quantized.set(*task.layer, solution);
@@ -356,13 +423,15 @@ void Batch::solve_on(QuantizedStream& quantized, OneRun& run, FloatStream& strea
     // What the layers of a site compute does not change their input: it can be measured after they were solved.
     listening = {.sites = {}, .calibration = false, .held_out = true};
     const SecondMoments held_out = quantized.measure(kind, activation, stop_, listening).held_out;
+    if (refinements_.contains(&run)) remember(run, moments_of({}, held_out, kind));
     for (auto& [task, solution, seconds] : solved.layers()) {
       add_held_out_losses(solution, convert<double>(stream.block().linear(task.layer->role, task.layer->expert).weight), held_out);
       quantized.set(*task.layer, solution);
       finish(run, task, std::move(solution), seconds);
     }
   }
-  quantized.leave(stop_);
+  // A refined block is left when it is refined.
+  if (!refinements_.contains(&run) || run.manifest().recipe.stream != Stream::propagated) quantized.leave(stop_);
 }
 
 }  // namespace

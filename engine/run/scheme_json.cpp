@@ -31,6 +31,9 @@ Json to_json(const LayerScheme& scheme) {
   json["factors"] = to_string(scheme.factors);
   json["pair_input"] = fields::name(scheme.pair_input);
   json["drift"] = scheme.drift;
+  const LayerScheme usual;
+  if (scheme.steps != usual.steps) json["steps"] = scheme.steps;
+  if (scheme.square != usual.square) json["square"] = scheme.square;
   return json;
 }
 
@@ -89,6 +92,8 @@ LayerScheme scheme_from_json(const JsonReader& in) {
     scheme.damping_toward = toward == "original" ? DampingToward::original : DampingToward::zero;
   }
   if (in.has("drift")) scheme.drift = in.finite("drift");
+  if (in.has("steps")) scheme.steps = in.small("steps");
+  if (in.has("square")) scheme.square = in.count("square");
   return scheme;
 }
 

@@ -26,6 +26,9 @@ Recipe unusual_recipe() {
   r.pair_input = PairInput::unquantized;
   r.stream = Stream::replay;
   r.drift = 0.75;
+  r.refine = 40;
+  r.steps = 77;
+  r.square = 100;
   r.rank = {true, 7.5};
   r.rank_rule = RankRule::parameters;
   r.iterations = 5;
@@ -149,6 +152,10 @@ TEST(Recipe, BadValuesNameTheField) {
            {"pair_input", "\"both\""},
            {"base", "\"awq\""},
            {"stream", "\"float\""},
+           {"refine", "-1"},
+           {"refine", "2.5"},
+           {"steps", "0"},
+           {"square", "\"a\""},
            {"drift", "1.5"},
            {"act_order", "1"},
            {"name", "3"},
@@ -220,10 +227,27 @@ TEST(Recipe, NumberFormatsAndWhatMethodsAskFor) {
 TEST(Recipe, ShippedRecipesAreCanonicalAndNamed) {
   std::vector<std::string> names;
   for (const auto& recipe : shipped_recipes()) names.push_back(recipe.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"RTN W4A4", "GPTQ W4A4", "LRC rank 0 (retarget only)", "LRC 5 %", "LRC 10 %",
-                                             "LRC 10 % deflated", "LRC 30 %", "LRC 10 % int8 factors", "GPTQ + SVD 10 %",
-                                             "GPTQ + QERA 10 %", "LQER 10 %", "LRC 10 % for llama.cpp", "L²QER W4A8", "L²QER W4A6",
-                                             "L²QER W3A8", "L²QER W2A8", "AWQ W4A16 g64", "SmoothQuant W8A8", "EoRA W4A16 rank 32"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"RTN W4A4",
+                                             "GPTQ W4A4",
+                                             "LRC rank 0 (retarget only)",
+                                             "LRC 5 %",
+                                             "LRC 10 %",
+                                             "LRC 10 % deflated",
+                                             "LRC 30 %",
+                                             "LRC 10 % int8 factors",
+                                             "GPTQ + SVD 10 %",
+                                             "GPTQ + QERA 10 %",
+                                             "LQER 10 %",
+                                             "LRC 10 % refined",
+                                             "LRC 10 % for llama.cpp",
+                                             "L²QER W4A8",
+                                             "L²QER W4A6",
+                                             "L²QER W3A8",
+                                             "L²QER W2A8",
+                                             "AWQ W4A16 g64",
+                                             "SmoothQuant W8A8",
+                                             "EoRA W4A16 rank 32",
+                                             "LSI W3"}));
   for (const auto& entry : std::filesystem::directory_iterator(resources_folder() / "recipes")) {
     const auto text = read_file(entry.path());
     EXPECT_EQ(to_text(from_text(text)), text) << entry.path();
