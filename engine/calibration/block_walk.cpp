@@ -49,20 +49,22 @@ void BlockWalk::use(Transformer& transformer, std::size_t first_block) {
   first_block_ = first_block;
 }
 
-std::vector<BlockMoments> BlockWalk::advance(std::span<const SiteSchemes> activations, std::stop_token stop) {
+std::vector<BlockMoments> BlockWalk::advance(std::span<const SiteSchemes> activations, std::stop_token stop,
+                                             const WindowObserver& listener) {
   assert(next_ < transformer_->config().blocks);
   // A stop in the middle leaves windows at different depths; the walk is of no use after it.
   auto moments = empty_moments(activations, site_count(transformer_->config()));
   for (std::size_t w = 0; w < hidden_.size(); ++w) {
     throw_if_stopped(stop);
     SiteObserver observer;
-    if (!activations.empty()) {
+    if (!activations.empty() || listener) {
       observer = [&](const Site& site, const float* x, std::size_t tokens, std::size_t width) {
         for (std::size_t a = 0; a < activations.size(); ++a) {
           throw_if_stopped(stop);
           auto& by_site = w < calibration_windows_ ? moments[a].by_site : moments[a].held_out_by_site;
           accumulate(by_site[site.index()], x, tokens, width, activations[a][site.index()]);
         }
+        if (listener) listener(w, site, x, tokens, width);
       };
     }
     const Buffer hidden = hidden_.get(w);

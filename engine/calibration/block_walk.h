@@ -1,6 +1,7 @@
 #pragma once
 // Walks a float model block by block over all windows, so that one block's weights and one site's moments are in use at a
 // time, and gathers the second moments of every site of the block.
+#include <functional>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -33,6 +34,9 @@ using SiteListener = std::function<bool(const Site& site, const float* x, std::s
 /// Runs a block on `hidden`, which is used up, until the listener has seen enough.
 void listen_to_block(Transformer& transformer, std::size_t block, const Buffer& hidden, std::size_t tokens, const SiteListener& listener);
 
+/// Sees what enters each site of a block (after online rotations, before quantization), window by window: x (tokens, width).
+using WindowObserver = std::function<void(std::size_t window, const Site& site, const float* x, std::size_t tokens, std::size_t width)>;
+
 /// Hidden states of all windows, advanced block by block.
 class BlockWalk {
  public:
@@ -48,7 +52,7 @@ class BlockWalk {
   std::size_t next_block() const { return next_; }
   /// Runs the next block over all windows and gathers moments for its sites, once for each of `activations`: runs that differ
   /// in nothing else share the forward pass.
-  std::vector<BlockMoments> advance(std::span<const SiteSchemes> activations, std::stop_token stop);
+  std::vector<BlockMoments> advance(std::span<const SiteSchemes> activations, std::stop_token stop, const WindowObserver& listener = {});
   BlockMoments advance(const SiteSchemes& activation, std::stop_token stop) {
     return std::move(advance(std::span(&activation, 1), stop).front());
   }

@@ -49,8 +49,9 @@ void FloatStream::scale(const ChannelScales& scales) {
   walk_->use(*transformer_, next_);
 }
 
-std::vector<BlockMoments> FloatStream::advance(std::span<const SiteSchemes> activations, std::stop_token stop) {
-  auto moments = walk_->advance(activations, stop);
+std::vector<BlockMoments> FloatStream::advance(std::span<const SiteSchemes> activations, std::stop_token stop,
+                                               const WindowObserver& listener) {
+  auto moments = walk_->advance(activations, stop, listener);
   ++next_;
   return moments;
 }

@@ -27,7 +27,7 @@ class FloatStream {
   /// Folds channel scales into the loaded block, whose float outputs stay. They must have been checked.
   void scale(const ChannelScales& scales);
   /// Runs the loaded block over all windows and gathers moments for its sites, once for each of `activations`.
-  std::vector<BlockMoments> advance(std::span<const SiteSchemes> activations, std::stop_token stop);
+  std::vector<BlockMoments> advance(std::span<const SiteSchemes> activations, std::stop_token stop, const WindowObserver& listener = {});
   /// Weights of the block that was loaded last, rotated.
   const BlockWeights& block() const { return weights_.blocks.front(); }
   /// A model of that block alone.

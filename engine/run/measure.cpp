@@ -11,6 +11,7 @@
 #include "correction/linalg.h"
 #include "correction/low_rank_steps.h"
 #include "formats/safetensors.h"
+#include "run/activation_sample.h"
 #include "run/choose_scales.h"
 #include "run/corpus.h"
 #include "run/float_stream.h"
@@ -90,7 +91,8 @@ LayerSpectrum measured(const MatrixD& weight, const SiteStatistics& site, const 
 
 }  // namespace
 
-void measure(const Model& model, const Recipe& recipe, const std::filesystem::path& folder, Progress& progress, std::stop_token stop) {
+void measure(const Model& model, const Recipe& recipe, const std::filesystem::path& folder, Progress& progress, std::stop_token stop,
+             const std::filesystem::path& sample_folder) {
   throw_if_stopped(stop);
   const Recipe relevant = relevant_part(recipe);
   if (relevant.weight.bits < 16)
@@ -113,6 +115,8 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
   std::filesystem::create_directories(folder / "layers", code);
   if (code) throw Error(ErrorKind::io, "The folder " + (folder / "layers").string() + " cannot be made: " + code.message() + ".");
 
+  const bool sampling = !sample_folder.empty() && can_sample(relevant);
+  if (sampling) open_sample(sample_folder, model, relevant, corpus);
   const auto is_missing = [&](const LayerInfo& layer) { return !std::filesystem::exists(layer_path(folder, layer.name)); };
   const auto& layers = model.layers();
   std::size_t blocks = 0, done = 0;
@@ -121,12 +125,14 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
       blocks = std::max(blocks, layer.block + 1);
     else
       ++done;
+    if (sampling && SampleGatherer::is_missing(sample_folder, layer.block)) blocks = std::max(blocks, layer.block + 1);
   }
   const auto expected = forecast(relevant, model);
   progress.plan(expected.by_stage, true);
   if (blocks > 0) {
     FloatStream stream(model, relevant.rotation, corpus.windows, corpus.calibration_windows,
                        rotations_of(relevant.rotation, model.config()));
+    SampleGatherer gatherer(model, relevant.rotation, corpus);
     const SiteSchemes schemes(site_count(model.config()), relevant.activation);
     for (std::size_t block = 0; block < blocks; ++block) {
       throw_if_stopped(stop);
@@ -136,11 +142,12 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
       std::vector<const LayerInfo*> missing;
       for (const auto& layer : layers)
         if (layer.block == block && is_missing(layer)) missing.push_back(&layer);
-      if (missing.empty()) {
-        stream.advance({}, stop);
-        continue;
-      }
-      auto moments = std::move(stream.advance({&schemes, 1}, stop).front());
+      const bool sample_here = sampling && SampleGatherer::is_missing(sample_folder, block);
+      const WindowObserver listener = sample_here ? gatherer.listener() : WindowObserver();
+      auto heard = stream.advance({&schemes, missing.empty() ? 0u : 1u}, stop, listener);
+      if (sample_here) gatherer.write(sample_folder, block);
+      if (missing.empty()) continue;
+      auto moments = std::move(heard.front());
       progress.report("calibrate", block + 1, blocks);
       for (const LayerInfo* layer : missing) {
         const Site site = layer->site();

@@ -35,7 +35,9 @@ struct Measurement {
   std::filesystem::path folder;
   std::vector<LayerSpectrum> layers;
 };
-void measure(const Model& model, const Recipe& recipe, const std::filesystem::path& folder, Progress& progress, std::stop_token stop);
+/// With a `sample_folder` the same pass writes an activation sample there (activation_sample.h).
+void measure(const Model& model, const Recipe& recipe, const std::filesystem::path& folder, Progress& progress, std::stop_token stop,
+             const std::filesystem::path& sample_folder = {});
 /// Names of the layers that a folder of measure() holds. Throws Error(bad_input) when it is none.
 std::vector<std::string> measured_layers(const std::filesystem::path& folder);
 std::optional<LayerSpectrum> measured_spectrum(const std::filesystem::path& folder, const std::string& layer);
