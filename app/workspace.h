@@ -16,6 +16,11 @@
 #include "run/runner.h"
 #include "run/spectra.h"
 
+namespace lrc {
+struct ChannelMap;
+struct LayerDistributions;
+}  // namespace lrc
+
 namespace lrc::app {
 
 enum class Perspective { explore, run, chat, export_ };
@@ -55,6 +60,15 @@ class Workspace : public QObject {
   void openModel(const QString& path);  ///< asynchronous; modelOpened or openFailed follows
   const std::shared_ptr<const Model>& model() const { return model_; }
   bool hasModel() const { return model_ != nullptr; }
+  /// A model whose default run needs more memory than is free: read as far as its headers, waiting for a decision.
+  struct TooLarge {
+    QString path;
+    std::shared_ptr<const Model> model;
+    quint64 free_bytes = 0;
+  };
+  const std::optional<TooLarge>& tooLarge() const;
+  void openAnyway(const Recipe& draft);  ///< with this as the first draft
+  void cancelOpening();
   QStringList recentFiles() const;
   /// Drops anything: model folder or file, run folder, recipe, text. Decided by content. Returns the line to show while dragging.
   QString describeDrop(const QString& path) const;
@@ -79,7 +93,8 @@ class Workspace : public QObject {
   // Runs.
   const std::vector<RunEntry>& runs() const { return runs_; }
   const RunEntry* findRun(int number) const;
-  int startRun();  ///< queues the draft; returns its number
+  int startRun();                      ///< queues the draft; returns its number
+  int queueRun(const Recipe& recipe);  ///< another recipe than the draft; 0 and a banner when it cannot be carried out
   void pauseRun(int number);
   void stopRun(int number);
   void resumeRun(int number);
@@ -114,6 +129,13 @@ class Workspace : public QObject {
   std::optional<ProgressUpdate> measuring() const;  ///< how far the pass is, while it runs
   void stopMeasuring();
 
+  // What enters each layer: the activation sample that measuring writes, for the draft's rotation and text (whatever its bits).
+  const std::filesystem::path& sampleFolder() const;  ///< empty while there is none
+  /// On the grids that the draft gives this layer; from the cache, or null and a request is made: inputsReady follows.
+  std::shared_ptr<const LayerDistributions> distributions(int layer);
+  /// The channels of this layer's kind of input in every block; the same way.
+  std::shared_ptr<const ChannelMap> channels(int layer);
+
   // Devices, measured once.
   const std::vector<DeviceInfo>& devices() const { return devices_; }
 
@@ -128,6 +150,9 @@ class Workspace : public QObject {
 
   // Session.
   bool saveSession(const QString& file);
+  /// The session with copies of its finished runs in a folder, so that it opens elsewhere (the model itself is not copied).
+  /// Asynchronous; a line in the log follows, or a banner.
+  void saveSelfContained(const QString& folder);
   void openSession(const QString& file);
   QString sessionFile() const;  ///< empty: never saved
   bool isModified() const;      ///< since the session was saved
@@ -147,6 +172,8 @@ class Workspace : public QObject {
   void modelClosed();
   void openFailed(const QString& path, const QString& sentence);
   void openFailureDismissed();  ///< the person has read it
+  void openedTooLarge();        ///< tooLarge() says what; openAnyway() or cancelOpening() end it
+  void openingDecided();
   void selectionChanged();
   void draftChanged();
   void runsChanged();            ///< list or states
@@ -155,6 +182,7 @@ class Workspace : public QObject {
   void slotsChanged();
   void perspectiveChanged();
   void spectrumReady(int layer);
+  void inputsReady(int layer);
   void measuredChanged();
   void measureProgress();
   void devicesChanged();
@@ -177,6 +205,7 @@ class Workspace : public QObject {
   void restoreStep();
   void noteRecentFile(const QString& path);
   void dropOriginalSpectra();
+  void dropInputs();
   void autosave();
   std::unique_ptr<Parts> parts_;
   std::shared_ptr<const Model> model_;

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "run/distributions.h"
 #include "workspace.h"
 
 namespace lrc::app {
@@ -46,13 +47,24 @@ struct Workspace::Parts {
   std::string model_sha256;
   std::filesystem::path measurement_folder;
   bool measured = false;
+
+  // The activation sample. What failed once is not asked for again until the sample or the grids change.
+  std::filesystem::path sample_place, sample_folder;  ///< where it belongs; the same when it is there, else empty
+  std::map<int, std::shared_ptr<const LayerDistributions>> distributions;
+  std::map<std::pair<int, std::size_t>, std::shared_ptr<const ChannelMap>> channels;  ///< by kind of site and expert
+  std::set<int> distributions_asked;
+  std::set<std::pair<int, std::size_t>> channels_asked;
+  std::optional<TooLarge> too_large;
+  std::optional<Recipe> first_draft;  ///< of a model that is opened in spite of its size
   std::optional<ProgressUpdate> measuring;
 
   // Session.
   QString session_file;
-  QString located;              ///< where the person says that a session's model lies now
-  std::string saved_text;       ///< of the draft, when the session was saved or the model opened
-  std::optional<Json> restore;  ///< a session whose model is being opened
+  std::map<int, std::filesystem::path> copied_runs;   ///< while a self-contained session is written: where its runs went
+  std::map<int, std::filesystem::path> session_runs;  ///< of a session that is being opened, by the numbers that they had
+  QString located;                                    ///< where the person says that a session's model lies now
+  std::string saved_text;                             ///< of the draft, when the session was saved or the model opened
+  std::optional<Json> restore;                        ///< a session whose model is being opened
   QTimer autosave;
 
   std::vector<LogLine> log;

@@ -137,10 +137,16 @@ void Workspace::takeRuns(std::vector<RunEntry> runs) {
     parts_->restore.reset();
     const auto slot = [&](const char* key) {
       const auto found = session.find(key);
-      return found != session.end() && found->is_number_integer() ? Slot{found->get<int>()} : Slot{};
+      if (found == session.end() || !found->is_number_integer()) return Slot{};
+      // A run that was brought along may have another number here.
+      const auto place = parts_->session_runs.find(found->get<int>());
+      for (const RunEntry& run : runs_)
+        if (place != parts_->session_runs.end() && is_same_folder(run.folder, place->second)) return Slot{run.number};
+      return Slot{found->get<int>()};
     };
     setSlotA(slot("a"));
     setSlotB(slot("b"));
+    parts_->session_runs.clear();
     const auto hash = session["model"].find("sha256");
     const bool other = hash != session["model"].end() && hash->is_string() && !hash->get<std::string>().empty() &&
                        hash->get<std::string>() != parts_->model_sha256;

@@ -13,8 +13,20 @@ namespace lrc::app {
 
 // ---- Carrying out ------------------------------------------------------------------------------------------------------
 
-int Workspace::startRun() {
-  if (const auto problem = draftProblem()) {
+int Workspace::startRun() { return queueRun(draft_); }
+
+int Workspace::queueRun(const Recipe& recipe) {
+  std::optional<QString> problem;
+  if (recipe == draft_ || !model_) {
+    problem = draftProblem();
+  } else {
+    try {
+      if (const auto found = problem_of(recipe, *model_)) problem = QString::fromStdString(*found);
+    } catch (const Error& error) {
+      problem = QString::fromUtf8(error.what());
+    }
+  }
+  if (problem) {
     log(LogLevel::error, *problem);
     emit bannerRequested(*problem, {}, {});
     return 0;
@@ -27,8 +39,8 @@ int Workspace::startRun() {
   std::error_code code;
   for (const auto& item : std::filesystem::directory_iterator(parts_->runs_folder, code))
     run.number = std::max(run.number, number_of_run_folder(item.path()) + 1);
-  run.folder = parts_->runs_folder / run_folder_name(run.number, draft_.name);
-  run.manifest.recipe = draft_;
+  run.folder = parts_->runs_folder / run_folder_name(run.number, recipe.name);
+  run.manifest.recipe = recipe;
   run.manifest.model_name = model_->display_name();
   run.manifest.layers_total = model_->layers().size();
   run.state = RunEntry::State::queued;

@@ -97,6 +97,15 @@ bool Workspace::saveSession(const QString& file) {
   if (current_ >= 0) json["current"] = model_->layers()[std::size_t(current_)].name;
   json["perspective"] = perspective_name(perspective_);
   json["notebook"] = Notebook::of(*this).toJson();
+  Json runs = Json::object();
+  for (const RunEntry& run : runs_) {
+    const auto copied = parts_->copied_runs.find(run.number);
+    const auto& place = copied == parts_->copied_runs.end() ? run.folder : copied->second;
+    if (run.state != RunEntry::State::queued)
+      runs[std::to_string(run.number)] =
+          folder.relativeFilePath(QString::fromStdString(std::filesystem::absolute(place).string())).toStdString();
+  }
+  json["runs"] = runs;
   try {
     write_file_atomically(file.toStdString(), json.dump(2) + "\n");
   } catch (const Error& error) {
@@ -111,6 +120,42 @@ bool Workspace::saveSession(const QString& file) {
     log(LogLevel::info, tr("Session saved as %1").arg(file));
   }
   return true;
+}
+
+void Workspace::saveSelfContained(const QString& folder) {
+  if (!model_) return;
+  std::vector<std::pair<std::filesystem::path, std::filesystem::path>> copies;
+  std::map<int, std::filesystem::path> places;
+  const std::filesystem::path target = folder.toStdString();
+  for (const RunEntry& run : runs_) {
+    if (!run.usable()) continue;
+    places[run.number] = target / "runs" / run_folder_name(run.number, run.manifest.recipe.name);
+    copies.emplace_back(run.folder, places[run.number]);
+  }
+  query_lane_->submit<bool>(
+      "self-contained", this,
+      [target, copies](Progress&, std::stop_token stop) {
+        std::error_code code;
+        std::filesystem::create_directories(target / "runs", code);
+        for (const auto& [from, to] : copies) {
+          throw_if_stopped(stop);
+          if (!code && std::filesystem::equivalent(from, to, code)) continue;
+          code.clear();
+          std::filesystem::copy(from, to, std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing,
+                                code);
+          if (code) break;
+        }
+        if (code) throw Error(ErrorKind::io, "The session cannot be written to " + target.string() + ": " + code.message() + ".");
+        return true;
+      },
+      [this, folder, places](bool) {
+        parts_->copied_runs = places;
+        saveSession(QDir(folder).filePath("session.lrcsession"));
+        parts_->copied_runs.clear();
+      },
+      [this](const Error& error) {
+        if (error.kind() != ErrorKind::stopped) banner(QString::fromUtf8(error.what()));
+      });
 }
 
 void Workspace::openSession(const QString& file) {
@@ -136,6 +181,19 @@ void Workspace::openSession(const QString& file) {
     });
     return;
   }
+  // Its runs may lie elsewhere than this computer's own.
+  parts_->session_runs.clear();
+  if (const auto runs = json.find("runs"); runs != json.end() && runs->is_object())
+    for (const auto& [number, place] : runs->items()) {
+      if (!place.is_string()) continue;
+      const std::filesystem::path run =
+          QFileInfo(file).absoluteDir().absoluteFilePath(QString::fromStdString(place.get<std::string>())).toStdString();
+      const int had = QString::fromStdString(number).toInt();
+      if (had <= 0 || !is_run_folder(run)) continue;
+      parts_->session_runs[had] = run;
+      if (std::find(parts_->runs_elsewhere.begin(), parts_->runs_elsewhere.end(), run) == parts_->runs_elsewhere.end())
+        parts_->runs_elsewhere.push_back(run);
+    }
   parts_->restore = std::move(json);
   auto* once = new QObject(this);
   connect(this, &Workspace::openFailed, once, [once] { once->deleteLater(); });

@@ -1,4 +1,5 @@
 // The measuring pass and the curves of layers: asked for on the query lane, kept in memory.
+#include <QSettings>
 #include <algorithm>
 
 #include "base/files.h"
@@ -84,6 +85,7 @@ void Workspace::dropOriginalSpectra() {
   std::error_code code;
   parts.measured = !parts.measurement_folder.empty() && std::filesystem::exists(parts.measurement_folder / "complete", code);
   if (before != parts.measured) emit measuredChanged();
+  dropInputs();
 }
 
 bool Workspace::isMeasured() const { return parts_->measured; }
@@ -98,18 +100,21 @@ void Workspace::stopMeasuring() {
 }
 
 void Workspace::measure() {
-  if (!model_ || parts_->measured || parts_->measuring || parts_->measurement_folder.empty()) return;
-  const auto folder = parts_->measurement_folder;
+  if (!model_ || parts_->measuring || parts_->measurement_folder.empty()) return;
+  const bool sampling = parts_->sample_folder.empty() && QSettings().value("calibration/sample", true).toBool();
+  if (parts_->measured && !sampling) return;
+  const auto folder = parts_->measurement_folder, sample = sampling ? parts_->sample_place : std::filesystem::path();
   parts_->measuring = ProgressUpdate{};
   log(LogLevel::info, tr("Measuring for %1-bit activations").arg(draft_.activation.bits));
   emit measureProgress();
   run_lane_->submit<bool>(
       "measure", this,
-      [model = model_, recipe = draft_, folder](Progress& progress, std::stop_token stop) {
+      [model = model_, recipe = draft_, folder, sample](Progress& progress, std::stop_token stop) {
         std::error_code code;
         std::filesystem::create_directories(folder, code);
-        lrc::measure(*model, recipe, folder, progress, stop);
+        lrc::measure(*model, recipe, folder, progress, stop, sample);
         write_file_atomically(folder / "complete", "");
+        if (!sample.empty()) write_file_atomically(sample / "complete", "");
         return true;
       },
       [this](bool) {

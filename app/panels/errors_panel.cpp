@@ -8,6 +8,7 @@
 #include "models/draft_edits.h"
 #include "models/error_summary.h"
 #include "models/run_facts.h"
+#include "panels/input_tabs.h"
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
 #include "panels/plot_tools.h"
@@ -129,12 +130,16 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
   sources_->setMinimumSize(160, 90);
   sources_layout->addWidget(sources_, 1);
   tabs_->addTab(sources_page, tr("Sources"));
+  tabs_->addTab(make_distributions_tab(workspace_, tabs_), tr("Distributions"));
+  tabs_->addTab(make_channels_tab(workspace_, tabs_), tr("Channels"));
 
   export_button->setMenu(make_export_menu(this, {all_}, *this, "layer-errors", [this] {
     return workspace_.slotTitle(workspace_.slotA()) + QStringLiteral(" → ") + workspace_.slotTitle(workspace_.slotB());
   }));
   connect(as_table_, &QToolButton::toggled, this, [this](bool on) {
-    tabs_->setCurrentIndex(0);
+    for (int i = 2; i < tabs_->count(); ++i)
+      if (auto* tab = dynamic_cast<PlotTab*>(tabs_->widget(i))) tab->showTable(on);
+    if (tabs_->currentIndex() == 1) tabs_->setCurrentIndex(0);
     twin_->showTable(on);
   });
   connect(bound_, &QCheckBox::toggled, this, [this] { refresh(); });
@@ -203,7 +208,13 @@ void ErrorsPanel::refresh() {
   } else if (b->state == RunEntry::State::running) {
     notice_->say(tr("%1 of %2 layers are solved.").arg(b->manifest.layers.size()).arg(b->manifest.layers_total));
   }
-  tabs_->setVisible(!changes_.empty());
+  tabs_->setVisible(workspace_.hasModel());
+  const bool first_answer = !tabs_->isTabEnabled(0) && !changes_.empty();
+  tabs_->setTabEnabled(0, !changes_.empty());
+  tabs_->setTabEnabled(1, !changes_.empty());
+  // Without a run, what is known is what enters the layers.
+  if (changes_.empty() && tabs_->currentIndex() < 2) tabs_->setCurrentIndex(2);
+  if (first_answer) tabs_->setCurrentIndex(0);
   controls_->setContext(changes_.empty() ? QString() : tr("%1 layers").arg(changes_.size()));
   if (changes_.empty()) return;
   sentence_->setText(

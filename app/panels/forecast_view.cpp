@@ -1,6 +1,5 @@
 #include "panels/forecast_view.h"
 
-#include <QFile>
 #include <QGridLayout>
 #include <QLabel>
 #include <QPainter>
@@ -12,21 +11,10 @@
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
 #include "run/frontier.h"
+#include "run/memory_stages.h"
 #include "workspace.h"
 
 namespace lrc::app {
-
-namespace {
-
-quint64 available_memory() {
-  QFile file("/proc/meminfo");
-  if (!file.open(QIODevice::ReadOnly)) return 0;
-  for (const QByteArray& line : file.readAll().split('\n'))
-    if (line.startsWith("MemAvailable:")) return line.simplified().split(' ').value(1).toULongLong() * 1024;
-  return 0;
-}
-
-}  // namespace
 
 ForecastRuler::ForecastRuler(QWidget* parent) : QWidget(parent) {
   setObjectName("forecastRuler");
@@ -181,8 +169,8 @@ void ForecastView::show_numbers() {
   size_fact_->setToolTip(tr("%1 of %2, with embedding, head and norms; compared with the model in 16-bit floats.")
                              .arg(format_megabytes(forecast_->file_bytes), format_megabytes(quint64(original))));
   memory_->setText(format_gibibytes(forecast_->peak_memory_bytes));
-  memory_->setToolTip(tr("At run time keys and values take %1 bytes for each token of context.").arg(forecast_->cache_bytes_per_token));
-  const quint64 free = available_memory();
+  const quint64 free = available_memory_bytes();
+memory_->setToolTip(tr("At run time keys and values take %1 bytes for each token of context.").arg(forecast_->cache_bytes_per_token));
   memory_fact_->setText(free == 0                                      ? tr("peak, host")
                         : forecast_->peak_memory_bytes > free          ? tr("✗ peak; %1 free").arg(format_gibibytes(free))
                         : forecast_->peak_memory_bytes > free * 8 / 10 ? tr("△ peak, tight")
