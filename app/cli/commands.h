@@ -13,7 +13,10 @@ struct InspectOptions {
   bool summary = false;
 };
 void inspect(const Context& context, const InspectOptions& options);
-void devices(const Context& context);
+struct DevicesOptions {
+  bool self_test = false;
+};
+void devices(const Context& context, const DevicesOptions& options);
 
 struct TextOptions {
   std::string model, text, file, ids, messages;

@@ -1,6 +1,9 @@
+#include <cstdio>
 #include <iostream>
+#include <optional>
 
 #include "backend/backend.h"
+#include "backend/self_test.h"
 #include "base/error.h"
 #include "cli/commands.h"
 #include "run/open_model.h"
@@ -68,10 +71,53 @@ void inspect(const Context& context, const InspectOptions& options) {
   print_table(rows);
 }
 
-void devices(const Context& context) {
+namespace {
+
+Json describe(const DeviceCheck& check) {
+  Json kernels = Json::array();
+  for (const auto& kernel : check.kernels)
+    kernels.push_back({{"kernel", kernel.kernel},
+                       {"largest_relative_error", kernel.largest_error},
+                       {"allowed", kernel.allowed},
+                       {"passed", kernel.passed()},
+                       {"failure", kernel.failure.empty() ? Json(nullptr) : Json(kernel.failure)}});
+  return {{"passed", check.passed()},
+          {"failure", check.failure.empty() ? Json(nullptr) : Json(check.failure)},
+          {"kernels", kernels},
+          {"gigabytes_per_second", check.gigabytes_per_second},
+          {"giga_operations_per_second", check.giga_operations_per_second},
+          {"giga_integer_operations_per_second", check.giga_integer_operations_per_second}};
+}
+
+void print(const DeviceCheck& check) {
+  if (!check.failure.empty()) {
+    std::cout << "   self-test: " << check.failure << '\n';
+    return;
+  }
+  std::size_t failed = 0;
+  for (const auto& kernel : check.kernels) failed += !kernel.passed();
+  std::cout << "   self-test: " << check.kernels.size() - failed << " of " << check.kernels.size() << " kernels agree with the definition";
+  char error[32];
+  if (const auto* worst = check.worst()) {
+    std::snprintf(error, sizeof error, "%.1e", worst->largest_error);
+    std::cout << "; " << (worst->passed() ? "nearest to its limit " : "at fault ") << worst->kernel << ", relative error " << error;
+  }
+  std::cout << "\n   " << fixed(check.gigabytes_per_second, 1) << " GB/s read, " << fixed(check.giga_operations_per_second, 1)
+            << " GOP/s in float32, " << fixed(check.giga_integer_operations_per_second, 1) << " GOP/s W4A4\n";
+}
+
+}  // namespace
+
+void devices(const Context& context, const DevicesOptions& options) {
   Json list = Json::array();
-  const auto found = list_devices();
-  for (const auto& device : found)
+  bool passed = true;
+  for (const auto& device : list_devices()) {
+    std::optional<DeviceCheck> check;
+    if (options.self_test && device.usable) {
+      const auto progress = context.make_progress();
+      check = check_device(device.id, *progress, context.stop);
+      passed = passed && check->passed();
+    }
     list.push_back({{"id", device.id},
                     {"name", device.name},
                     {"type", device.type},
@@ -80,15 +126,17 @@ void devices(const Context& context) {
                     {"features", device.features},
                     {"usable", device.usable},
                     {"why_not", device.usable ? Json(nullptr) : Json(device.why_not)}});
-  context.print_json({{"devices", list}});
-  if (context.json) return;
-  for (const auto& device : found) {
+    if (check) list.back()["self_test"] = describe(*check);
+    if (context.json) continue;
     std::cout << device.id << "  " << device.name << " (" << device.type << "), " << fixed(double(device.memory_bytes) / (1u << 30), 1)
               << " GiB";
     for (const auto& feature : device.features) std::cout << ", " << feature;
     if (!device.usable) std::cout << "; cannot be used: " << device.why_not;
     std::cout << '\n';
+    if (check) print(*check);
   }
+  context.print_json({{"devices", list}});
+  if (!passed) throw Error(ErrorKind::device, "A device does not compute what its scalar definition says; see the kernels at fault above.");
 }
 
 }  // namespace lrc::cli

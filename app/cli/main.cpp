@@ -251,7 +251,9 @@ int run(int argc, char** argv) {
   c->callback([&] { action = [&] { bench(context, be); }; });
 
   c = app.add_subcommand("devices", "What can compute here");
-  c->callback([&] { action = [&] { devices(context); }; });
+  DevicesOptions de;
+  c->add_flag("--self-test", de.self_test, "Every kernel against the scalar definition, and how fast the device is");
+  c->callback([&] { action = [&] { devices(context, de); }; });
 
   SolveOptions so;
   c = app.add_subcommand("solve", "One layer brought as matrices W (out, in) and X (tokens, in)");
