@@ -1,9 +1,11 @@
 #include <QCheckBox>
 #include <QComboBox>
+#include <QMenu>
 #include <QVBoxLayout>
 #include <cmath>
 #include <set>
 
+#include "models/match_choices.h"
 #include "models/run_facts.h"
 #include "models/run_selection.h"
 #include "models/tradeoff_points.h"
@@ -11,6 +13,7 @@
 #include "panels/panels.h"
 #include "panels/plot_tools.h"
 #include "plot_style.h"
+#include "run/match_size.h"
 #include "widgets.h"
 #include "workspace.h"
 
@@ -50,6 +53,7 @@ class TradeoffPanel : public QWidget, public PlotHooks {
   const TradeoffPoint* at(const QPoint& pixel) const;
   Quality quality() const { return Quality(y_->currentIndex()); }
   bool key(QKeyEvent* event);
+  void askMatch(int run, const QPoint& where);
 
   Workspace& workspace_;
   RunSelection& selection_;
@@ -114,6 +118,11 @@ TradeoffPanel::TradeoffPanel(Workspace& workspace, QWidget* parent)
   plot_->setFocusPolicy(Qt::StrongFocus);
   plot_->setInteractions(QCP::iRangeZoom | QCP::iRangeDrag);
   plot_->installEventFilter(this);
+  plot_->setContextMenuPolicy(Qt::CustomContextMenu);
+  connect(plot_, &QWidget::customContextMenuRequested, this, [this](const QPoint& where) {
+    const TradeoffPoint* point = at(where);
+    askMatch(point ? point->run : workspace_.slotB().run.value_or(0), where);
+  });
   twin_ = new PlotTwin(plot_, *this, "tradeoffTable", this);
   layout->addWidget(twin_, 1);
   legend_ = new QLabel(this);
@@ -348,7 +357,40 @@ bool TradeoffPanel::key(QKeyEvent* event) {
       workspace_.setSlotB({selection_.current()});
     return true;
   }
+  if (event->key() == Qt::Key_M && event->modifiers() == Qt::NoModifier) {
+    const bool chosen = current != order.end();
+    const TradeoffPoint& point = tradeoff_.points[chosen ? *current : 0];
+    askMatch(chosen ? point.run : workspace_.slotB().run.value_or(point.run),
+             QPoint(int(plot_->xAxis->coordToPixel(point.bits_per_weight)), int(plot_->yAxis->coordToPixel(point.quality))));
+    return true;
+  }
   return false;
+}
+
+/// What can be run at the same size as a run: queued at once, its rank or bits solved for.
+void TradeoffPanel::askMatch(int run, const QPoint& where) {
+  const RunEntry* entry = workspace_.findRun(run);
+  if (entry == nullptr || !entry->usable()) return;
+  auto* menu = new QMenu(this);
+  menu->setObjectName("matchBytesMenu");
+  menu->setAttribute(Qt::WA_DeleteOnClose);
+  QMenu* match = menu->addMenu(tr("Match bytes with #%1, %2 b/w").arg(run).arg(format_bits(entry->manifest.bits_per_weight)));
+  match->setObjectName("matchBytes");
+  for (const MatchChoice& choice : match_choices(entry->manifest)) {
+    QAction* action = match->addAction(choice.title);
+    action->setObjectName("matchBytes_" + choice.id);
+    connect(action, &QAction::triggered, this, [this, choice, size = entry->manifest.bits_per_weight] {
+      try {
+        workspace_.queueRun(matched_to(choice.recipe, *workspace_.model(), size));
+      } catch (const Error& error) {
+        workspace_.banner(QString::fromUtf8(error.what()));
+      }
+    });
+  }
+  menu->addSeparator();
+  connect(menu->addAction(tr("Set as A")), &QAction::triggered, this, [this, run] { workspace_.setSlotA({run}); });
+  connect(menu->addAction(tr("Set as B")), &QAction::triggered, this, [this, run] { workspace_.setSlotB({run}); });
+  menu->popup(plot_->mapToGlobal(where));
 }
 
 bool TradeoffPanel::eventFilter(QObject*, QEvent* event) {
