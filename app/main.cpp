@@ -1,5 +1,6 @@
 #include <QApplication>
 #include <QCommandLineParser>
+#include <QSettings>
 #include <QStandardPaths>
 #include <QStyleFactory>
 #include <QTextStream>
@@ -15,6 +16,7 @@ namespace {
 
 std::filesystem::path runs_folder() {
   if (const QByteArray chosen = qgetenv("LRC_RUNS"); !chosen.isEmpty()) return chosen.toStdString();
+  if (const QString chosen = QSettings().value("folders/runs").toString(); !chosen.isEmpty()) return chosen.toStdString();
   return std::filesystem::path(QStandardPaths::writableLocation(QStandardPaths::AppLocalDataLocation).toStdString()) / "runs";
 }
 

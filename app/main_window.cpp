@@ -13,6 +13,7 @@
 #include "models/notebook.h"
 #include "panels/panels.h"
 #include "plot_style.h"
+#include "settings_window.h"
 #include "status_bar.h"
 
 namespace lrc::app {
@@ -45,6 +46,8 @@ MainWindow::MainWindow(Workspace& workspace) : workspace_(workspace) {
   make_central();
   make_docks();
   make_menus();
+  apply_saved_settings();
+  apply_saved_shortcuts(*this);
   make_toolbar();
   make_banners();
   status_ = new StatusBar(workspace_, this);
@@ -56,6 +59,7 @@ MainWindow::MainWindow(Workspace& workspace) : workspace_(workspace) {
     QDockWidget* log = dock_by_name_["logDock"];
     log->setVisible(!log->isVisible());
   });
+  connect(status_, &StatusBar::devicesAsked, this, &MainWindow::show_devices);
   connect(status_, &StatusBar::memoryAsked, this, [this] {
     if (workspace_.hasModel()) workspace_.setPerspective(Perspective::explore);
   });
@@ -76,6 +80,8 @@ MainWindow::MainWindow(Workspace& workspace) : workspace_(workspace) {
   connect(&Notebook::of(workspace_), &Notebook::changed, this, &MainWindow::update_title);
   connect(&workspace_, &Workspace::slotsChanged, this, &MainWindow::fill_slots);
   connect(&workspace_, &Workspace::openFailed, this, &MainWindow::show_open_failure);
+  for (const auto signal : {&Workspace::openedTooLarge, &Workspace::openingDecided})
+    connect(&workspace_, signal, this, [this] { show_perspective(); });
   connect(&workspace_, &Workspace::openFailureDismissed, this, &MainWindow::end_open_failure);
   connect(&workspace_, &Workspace::bannerRequested, this, [this](const QString& text, const QString& button, std::function<void()> action) {
     banners_.push_back({text, button, std::move(action)});

@@ -65,6 +65,8 @@ class MainWindow : public QMainWindow {
   void show_shortcuts();
   void show_about();
   void show_glossary(const QString& term);
+  void show_settings();
+  void show_devices();
   void set_font_scale(int per_cent);
   void set_theme(const QString& theme);
   bool may_discard();
@@ -72,7 +74,7 @@ class MainWindow : public QMainWindow {
 
   Workspace& workspace_;
   QStackedWidget* central_ = nullptr;
-  QWidget *start_ = nullptr, *chat_ = nullptr, *export_ = nullptr, *report_ = nullptr;
+  QWidget *start_ = nullptr, *chat_ = nullptr, *export_ = nullptr, *report_ = nullptr, *too_large_ = nullptr;
   std::vector<QDockWidget*> docks_;
   std::map<QString, QDockWidget*> dock_by_name_;
   std::map<Perspective, QByteArray> layouts_;

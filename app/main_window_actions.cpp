@@ -53,6 +53,13 @@ void MainWindow::make_menus() {
   file->addSeparator();
   add_action(file, "saveSessionAction", tr("&Save session"), QKeySequence("Ctrl+S"), [this] { save_session(false); });
   add_action(file, "saveSessionAsAction", tr("Save session &as…"), QKeySequence("Ctrl+Shift+S"), [this] { save_session(true); });
+  add_action(file, "saveSelfContainedAction", tr("Save as self-&contained…"), {}, [this] {
+    const QString folder = QFileDialog::getExistingDirectory(this, tr("A folder for the session and copies of its runs"));
+    if (!folder.isEmpty()) workspace_.saveSelfContained(folder);
+  });
+  file->addSeparator();
+  add_action(file, "settingsAction", tr("Se&ttings…"), QKeySequence("Ctrl+,"), [this] { show_settings(); });
+  add_action(file, "devicesAction", tr("&Devices…"), {}, [this] { show_devices(); });
   file->addSeparator();
   add_action(file, "quitAction", tr("&Quit"), QKeySequence("Ctrl+Q"), [this] { close(); });
 
@@ -172,6 +179,13 @@ void MainWindow::make_menus() {
   }
   add_action(view, "nextPanelAction", tr("&Next panel"), QKeySequence("F6"), [this] { next_panel(1); });
   add_action(view, "previousPanelAction", tr("Pre&vious panel"), QKeySequence("Shift+F6"), [this] { next_panel(-1); });
+  add_action(view, "closePanelAction", tr("Close the &floating panel"), QKeySequence("Ctrl+W"), [this] {
+    for (QWidget* widget = QApplication::focusWidget(); widget; widget = widget->parentWidget())
+      if (auto* dock = qobject_cast<QDockWidget*>(widget)) {
+        if (dock->isFloating()) dock->close();
+        return;
+      }
+  });
   add_action(view, "resetLayoutAction", tr("Reset this &layout"), {}, [this] { reset_layout(); });
   QAction* lock =
       add_action(view, "lockLayoutAction", tr("L&ock the layout"), {}, [this] { lock_layout(actions_["lockLayoutAction"]->isChecked()); });
@@ -201,9 +215,9 @@ void MainWindow::make_menus() {
 void MainWindow::update_actions() {
   const bool has_model = workspace_.hasModel(), selected = !workspace_.selectedLayers().empty();
   const auto enable = [this](const char* name, bool on) { actions_[name]->setEnabled(on); };
-  for (const char* name :
-       {"saveSessionAction", "saveSessionAsAction", "filterAction", "copyCommandAction", "copyRecipeAction", "exportRecipeAction",
-        "importRecipeAction", "exploreAction", "runPerspectiveAction", "chatAction", "exportAction", "resetLayoutAction"})
+  for (const char* name : {"saveSessionAction", "saveSessionAsAction", "saveSelfContainedAction", "filterAction", "copyCommandAction",
+                           "copyRecipeAction", "exportRecipeAction", "importRecipeAction", "exploreAction", "runPerspectiveAction",
+                           "chatAction", "exportAction", "resetLayoutAction"})
     enable(name, has_model);
   for (const char* name :
        {"selectRoleAction", "selectBlockAction", "resetLayersAction", "copySettingsAction", "pasteSettingsAction", "noteAction"})
@@ -218,7 +232,7 @@ void MainWindow::update_actions() {
   const bool paused = std::any_of(runs.begin(), runs.end(), [](const RunEntry& run) { return run.state == RunEntry::State::paused; });
   enable("pauseAction", workspace_.runningRun() || paused);
   enable("stopAction", workspace_.runningRun() || workspace_.measuring());
-  enable("measureAction", has_model && !workspace_.isMeasured() && !workspace_.measuring());
+  enable("measureAction", has_model && !workspace_.measuring() && (!workspace_.isMeasured() || workspace_.sampleFolder().empty()));
   enable("swapSlotsAction", has_model && !(workspace_.slotA() == workspace_.slotB()));
 }
 

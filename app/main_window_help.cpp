@@ -11,9 +11,11 @@
 #include <QVBoxLayout>
 #include <algorithm>
 
+#include "devices_window.h"
 #include "main_window.h"
 #include "models/glossary.h"
 #include "plot_style.h"
+#include "settings_window.h"
 
 namespace lrc::app {
 
@@ -125,6 +127,29 @@ void MainWindow::show_glossary(const QString& term) {
   window->show();
   window->raise();
   if (!term.isEmpty()) window->findChild<QTextBrowser*>()->scrollToAnchor(term);
+}
+
+void MainWindow::show_settings() {
+  auto* window = findChild<QDialog*>("settingsWindow");
+  if (!window) {
+    window = new SettingsWindow(
+        workspace_, this, [this](const QString& theme) { set_theme(theme); }, [this](int per_cent) { set_font_scale(per_cent); });
+    window->setAttribute(Qt::WA_DeleteOnClose);
+  }
+  window->show();
+  window->raise();
+  window->activateWindow();
+}
+
+void MainWindow::show_devices() {
+  auto* window = findChild<QDialog*>("devicesWindow");
+  if (!window) {
+    window = new DevicesWindow(workspace_, this);
+    window->setAttribute(Qt::WA_DeleteOnClose);
+  }
+  window->show();
+  window->raise();
+  window->activateWindow();
 }
 
 }  // namespace lrc::app

@@ -55,10 +55,12 @@ void MainWindow::make_central() {
   chat_ = make_chat_panel(workspace_, central_);
   export_ = make_export_panel(workspace_, central_);
   report_ = make_open_report_page(workspace_, central_);
+  too_large_ = make_too_large_page(workspace_, central_);
   central_->addWidget(start_);
   central_->addWidget(chat_);
   central_->addWidget(export_);
   central_->addWidget(report_);
+  central_->addWidget(too_large_);
   setCentralWidget(central_);
 }
 
@@ -103,7 +105,9 @@ void MainWindow::show_perspective() {
   const bool has_model = workspace_.hasModel();
   keep_layout();
   setUpdatesEnabled(false);
-  const bool docked = has_model && !reporting_ && (perspective == Perspective::explore || perspective == Perspective::run);
+  // A page that waits for an answer stands over everything else.
+  const bool deciding = workspace_.tooLarge().has_value(), covered = reporting_ || deciding;
+  const bool docked = has_model && !covered && (perspective == Perspective::explore || perspective == Perspective::run);
   const bool log_shown = dock_by_name_["logDock"]->isVisible();
   if (docked) {
     central_->hide();
@@ -132,7 +136,11 @@ void MainWindow::show_perspective() {
     for (QDockWidget* dock : docks_)
       if (dock != dock_by_name_["logDock"]) dock->hide();
     shown_.reset();
-    central_->setCurrentWidget(reporting_ ? report_ : !has_model ? start_ : perspective == Perspective::chat ? chat_ : export_);
+    central_->setCurrentWidget(deciding                           ? too_large_
+                               : reporting_                       ? report_
+                               : !has_model                       ? start_
+                               : perspective == Perspective::chat ? chat_
+                                                                  : export_);
     central_->show();
   }
   toolbar_->show();
@@ -143,7 +151,7 @@ void MainWindow::show_perspective() {
   setUpdatesEnabled(true);
   update_actions();
   // The keys act where the eye is, not on what was hidden.
-  if (has_model && !reporting_) {
+  if (has_model && !covered) {
     const char* first[] = {"layersTable", "runsTable", "chatInput", "targetList"};
     if (auto* widget = findChild<QWidget*>(first[int(perspective)])) widget->setFocus(Qt::OtherFocusReason);
   }

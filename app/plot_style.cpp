@@ -156,6 +156,23 @@ void style_plot(QCustomPlot& plot) {
   }
 }
 
+namespace {
+
+QString map_palette = QStringLiteral("viridis");
+
+/// The anchors joined linearly, t = 0…1.
+template <std::size_t count>
+QColor between(const std::array<std::array<int, 3>, count>& anchors, double t) {
+  t = std::isfinite(t) ? std::clamp(t, 0.0, 1.0) : 0.0;
+  const double position = t * double(count - 1);
+  const std::size_t index = std::min(std::size_t(position), count - 2);
+  const double part = position - double(index);
+  const auto mix = [&](std::size_t k) { return int(std::lround(anchors[index][k] * (1 - part) + anchors[index + 1][k] * part)); };
+  return QColor(mix(0), mix(1), mix(2));
+}
+
+}  // namespace
+
 QColor viridis(double t) {
   // Eleven anchors of the map, joined linearly: within 1 % of the table of 256.
   static constexpr std::array<std::array<int, 3>, 11> anchors = {{{68, 1, 84},
@@ -169,13 +186,28 @@ QColor viridis(double t) {
                                                                   {122, 209, 81},
                                                                   {189, 223, 38},
                                                                   {253, 231, 37}}};
-  t = std::isfinite(t) ? std::clamp(t, 0.0, 1.0) : 0.0;
-  const double position = t * double(anchors.size() - 1);
-  const std::size_t index = std::min(std::size_t(position), anchors.size() - 2);
-  const double part = position - double(index);
-  const auto mix = [&](std::size_t k) { return int(std::lround(anchors[index][k] * (1 - part) + anchors[index + 1][k] * part)); };
-  return QColor(mix(0), mix(1), mix(2));
+  return between(anchors, t);
 }
+
+QColor map_colour(double t) {
+  // For eyes that tell blue from yellow alone, and for print.
+  static constexpr std::array<std::array<int, 3>, 10> cividis = {{{0, 32, 77},
+                                                                  {0, 51, 111},
+                                                                  {57, 72, 107},
+                                                                  {87, 92, 109},
+                                                                  {112, 113, 115},
+                                                                  {138, 135, 121},
+                                                                  {166, 157, 117},
+                                                                  {196, 181, 108},
+                                                                  {228, 207, 91},
+                                                                  {255, 234, 70}}};
+  static constexpr std::array<std::array<int, 3>, 2> grey = {{{28, 28, 28}, {236, 236, 236}}};
+  if (map_palette == "cividis") return between(cividis, t);
+  if (map_palette == "grey") return between(grey, t);
+  return viridis(t);
+}
+
+void set_map_palette(const QString& name) { map_palette = name; }
 
 QString format_error(double relative) {
   if (!std::isfinite(relative)) return "–";

@@ -18,6 +18,9 @@ const Colours& colours();            ///< of the theme in force
 void style_plot(QCustomPlot& plot);  ///< background, axes, grid, fonts; call again when the theme changes
 
 QColor viridis(double t);  ///< 0…1
+/// The map's palette that the settings name ("viridis", "cividis", "grey"), 0…1.
+QColor map_colour(double t);
+void set_map_palette(const QString& name);
 
 // Numbers as people read them (window.md 13).
 QString format_error(double relative);    ///< 0.0892 → "8.92" (per cent)

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <QFile>
-#include <QMenu>
 #include <QPainter>
 #include <QTimer>
 
@@ -91,7 +90,7 @@ StatusBar::StatusBar(Workspace& workspace, QWidget* parent) : QStatusBar(parent)
   connect(log_, &QAbstractButton::clicked, this, [this] { emit logAsked(true); });
   connect(job_, &QAbstractButton::clicked, this, &StatusBar::runAsked);
   connect(memory_, &QAbstractButton::clicked, this, &StatusBar::memoryAsked);
-  connect(device_, &QAbstractButton::clicked, this, &StatusBar::show_devices);
+  connect(device_, &QAbstractButton::clicked, this, &StatusBar::devicesAsked);
   connect(&workspace, &Workspace::logged, this, [this](LogLevel level, const QString& text) {
     message_->say(text);
     message_->setToolTip(text);
@@ -157,21 +156,6 @@ void StatusBar::update_device() {
   const QString name = QString::fromStdString(devices.front().name).simplified().remove("(R)").remove("(TM)").section(" @", 0, 0);
   device_->say(others > 0 ? tr("%1 · + %2 Vulkan").arg(name).arg(others) : name);
   device_->setToolTip(tr("Compute devices"));
-}
-
-void StatusBar::show_devices() {
-  QMenu menu(this);
-  for (const DeviceInfo& device : workspace_.devices()) {
-    QStringList features;
-    for (const auto& feature : device.features) features << QString::fromStdString(feature);
-    QString text =
-        QString("%1 %2 · %3").arg(device.usable ? "✓" : "✗", QString::fromStdString(device.name), QString::fromStdString(device.type));
-    if (device.memory_bytes > 0) text += " · " + format_gibibytes(device.memory_bytes);
-    if (!features.isEmpty()) text += " · " + features.join(", ");
-    if (!device.usable) text += " · " + QString::fromStdString(device.why_not);
-    menu.addAction(text.replace("&", "&&"))->setEnabled(false);
-  }
-  menu.exec(device_->mapToGlobal(QPoint(0, -menu.sizeHint().height())));
 }
 
 }  // namespace lrc::app

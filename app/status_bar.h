@@ -34,12 +34,12 @@ class StatusBar : public QStatusBar {
   void logAsked(bool warnings_only);
   void runAsked();
   void memoryAsked();
+  void devicesAsked();
 
  private:
   void update_job();
   void update_memory();
   void update_device();
-  void show_devices();
   Workspace& workspace_;
   StatusItem *message_, *job_, *memory_, *device_, *log_;
   int warnings_ = 0;

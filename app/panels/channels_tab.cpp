@@ -246,7 +246,7 @@ void ChannelsTab::drawMap() {
     }
   QCPColorGradient gradient;
   gradient.clearColorStops();
-  for (int i = 0; i <= 10; ++i) gradient.setColorStopAt(i / 10.0, viridis(i / 10.0));
+  for (int i = 0; i <= 10; ++i) gradient.setColorStopAt(i / 10.0, map_colour(i / 10.0));
   colours_->setGradient(gradient);
   colours_->setDataScaleType(QCPAxis::stLogarithmic);
   colours_->setDataRange(QCPRange(1, high));

@@ -2,6 +2,7 @@
 
 #include <QHBoxLayout>
 #include <QPainter>
+#include <QSettings>
 #include <QStandardItemModel>
 #include <QVBoxLayout>
 #include <thread>
@@ -45,7 +46,13 @@ ChatSide::ChatSide(int side, QWidget* parent) : QWidget(parent), side_(side) {
 }
 
 void ChatSide::setDevices(const std::vector<DeviceInfo>& devices) {
-  const std::string before = device();
+  // The person's choice; at first the one that the settings name.
+  std::string wanted = device();
+  if (devices_->count() <= 1) {
+    const std::string preferred = QSettings().value("devices/preferred").toString().toStdString();
+    for (const DeviceInfo& known : devices)
+      if (known.usable && !preferred.empty() && known.uuid == preferred) wanted = known.id;
+  }
   devices_->clear();
   auto* items = qobject_cast<QStandardItemModel*>(devices_->model());
   for (const DeviceInfo& known : devices) {
@@ -55,7 +62,7 @@ void ChatSide::setDevices(const std::vector<DeviceInfo>& devices) {
     items->item(row)->setToolTip(known.usable ? QString::fromStdString(known.driver) : QString::fromStdString(known.why_not));
   }
   if (devices_->count() == 0) devices_->addItem(tr("CPU"), "cpu");
-  setDevice(before);
+  setDevice(wanted);
 }
 
 std::string ChatSide::device() const {

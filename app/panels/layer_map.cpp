@@ -194,7 +194,7 @@ void LayerMap::paintEvent(QPaintEvent*) {
     if (!std::isnan(v)) {
       double t = 0.5;
       if (high_ > low_) t = logarithmic_ ? std::log(std::max(v, low_) / low_) / std::log(high_ / low_) : (v - low_) / (high_ - low_);
-      fill = viridis(t);
+      fill = map_colour(t);
     }
     if (!proxy_.accepts(layer))
       fill = QColor::fromRgbF(float(fill.redF() * 0.35 + c.window.redF() * 0.65), float(fill.greenF() * 0.35 + c.window.greenF() * 0.65),

@@ -35,7 +35,7 @@ void MapScale::paintEvent(QPaintEvent*) {
   const int left = painter.fontMetrics().horizontalAdvance(low) + 4;
   painter.drawText(QRect(0, 0, left, height()), Qt::AlignLeft | Qt::AlignVCenter, low);
   for (int x = 0; x < 76; ++x) {
-    painter.setPen(viridis(x / 75.0));
+    painter.setPen(map_colour(x / 75.0));
     painter.drawLine(left + x, height() / 2 - 4, left + x, height() / 2 + 3);
   }
   painter.setPen(colours().dim);

@@ -14,6 +14,7 @@
 #include "panels/check_row.h"
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
+#include "panels/tensors_window.h"
 #include "plot_style.h"
 #include "workspace.h"
 
@@ -98,6 +99,9 @@ class OpenReportPage : public QWidget {
       if (auto* action = window()->findChild<QAction*>("openModelAction")) action->trigger();
     });
     button("openReportRetry", tr("Try again"), [this] { workspace_.drop(report_.path); });
+    button("openReportTensors", tr("Inspect as tensors"), [this] {
+      make_tensors_window(workspace_, report_.path, window())->show();
+    })->setToolTip(tr("Names, shapes, distributions and spectra of what the file holds, whatever its family"));
     buttons->addStretch(1);
     button("openReportCopy", tr("Copy report"), [this] { QApplication::clipboard()->setText(report_.text()); });
     back_ = button("openReportBack", tr("Back"), [this] { emit workspace_.openFailureDismissed(); });

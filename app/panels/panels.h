@@ -13,6 +13,8 @@ class Workspace;
 QWidget* make_start_page(Workspace& workspace, QWidget* parent);
 /// Stands where a model would after Workspace::openFailed.
 QWidget* make_open_report_page(Workspace& workspace, QWidget* parent);
+/// Stands where a model would after Workspace::openedTooLarge, until the person has decided.
+QWidget* make_too_large_page(Workspace& workspace, QWidget* parent);
 QWidget* make_layers_panel(Workspace& workspace, QWidget* parent);
 QWidget* make_recipe_panel(Workspace& workspace, QWidget* parent);
 QWidget* make_spectrum_panel(Workspace& workspace, QWidget* parent);

@@ -1,0 +1,231 @@
+// The page before a model is opened whose run needs more memory than is free: what each stage takes, and ways to make it fit.
+#include <QCheckBox>
+#include <QKeyEvent>
+#include <QLabel>
+#include <QPainter>
+#include <QPushButton>
+#include <QVBoxLayout>
+#include <algorithm>
+
+#include "models/draft_edits.h"
+#include "panels/panel_widgets.h"
+#include "panels/panels.h"
+#include "plot_style.h"
+#include "run/memory_stages.h"
+#include "workspace.h"
+
+namespace lrc::app {
+
+namespace {
+
+/// A bar a stage, split into what fills it, with a line at what is free.
+class StageBars : public QWidget {
+ public:
+  explicit StageBars(QWidget* parent) : QWidget(parent) {
+    setObjectName("memoryForecast");
+    setAccessibleName(tr("Memory of each stage"));
+    setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
+  }
+  void show_stages(std::vector<MemoryStage> stages, quint64 free) {
+    stages_ = std::move(stages);
+    free_ = free;
+    QStringList words;
+    for (const MemoryStage& stage : stages_) words << QString::fromStdString(stage.name) + ' ' + format_gibibytes(stage.total());
+    setAccessibleDescription(words.join(", ") + tr("; %1 are free").arg(format_gibibytes(free_)));
+    updateGeometry();
+    update();
+  }
+  QSize sizeHint() const override { return {480, rowHeight() * int(stages_.size()) + 2 * fontMetrics().height() + 16}; }
+
+ protected:
+  void paintEvent(QPaintEvent*) override {
+    if (stages_.empty()) return;
+    QPainter painter(this);
+    const Colours& c = colours();
+    const int left = 88, right = width() - 84, row = rowHeight();
+    quint64 most = free_;
+    for (const MemoryStage& stage : stages_) most = std::max(most, quint64(stage.total()));
+    const double scale = double(right - left) / (double(most) * 1.05);
+    int y = 0;
+    for (const MemoryStage& stage : stages_) {
+      painter.setPen(c.text);
+      painter.drawText(QRect(0, y, left - 12, row), Qt::AlignRight | Qt::AlignVCenter, QString::fromStdString(stage.name));
+      double x = left;
+      for (const auto& [bytes, colour] :
+           {std::pair(stage.weights, c.codes), std::pair(stage.activations, c.scales), std::pair(stage.moments, c.text)}) {
+        painter.fillRect(QRectF(x, y + 5, double(bytes) * scale, row - 10), colour);
+        x += double(bytes) * scale;
+      }
+      painter.setPen(stage.total() > free_ ? c.bad : c.text);
+      painter.setFont(font_of_points(font(), 9, true));
+      painter.drawText(QRect(right + 4, y, 80, row), Qt::AlignRight | Qt::AlignVCenter, format_gibibytes(stage.total()));
+      painter.setFont(font());
+      y += row;
+    }
+    const double line = left + double(free_) * scale;
+    painter.setPen(QPen(c.bad, 2));
+    painter.drawLine(QPointF(line, 0), QPointF(line, y));
+    painter.setPen(c.bad);
+    const QString text = tr("%1 free").arg(format_gibibytes(free_));
+    const int wide = fontMetrics().horizontalAdvance(text);
+    painter.drawText(QRect(std::clamp(int(line) - wide / 2, left, right - wide), y, wide + 4, fontMetrics().height() + 4),
+                     Qt::AlignLeft | Qt::AlignVCenter, text);
+    y += fontMetrics().height() + 4;
+    int x = left;
+    for (const auto& [name, colour] :
+         {std::pair(tr("weights"), c.codes), std::pair(tr("activations"), c.scales), std::pair(tr("moments and solver"), c.text)}) {
+      painter.fillRect(x, y + 4, 10, 10, colour);
+      painter.setPen(c.dim);
+      painter.drawText(x + 14, y + 14, name);
+      x += 14 + fontMetrics().horizontalAdvance(name) + 16;
+    }
+  }
+
+ private:
+  int rowHeight() const { return fontMetrics().height() + 10; }
+  std::vector<MemoryStage> stages_;
+  quint64 free_ = 0;
+};
+
+class TooLargePage : public QWidget {
+ public:
+  TooLargePage(Workspace& workspace, QWidget* parent) : QWidget(parent), workspace_(workspace) {
+    setObjectName("tooLargePage");
+    setAccessibleName(tr("This model needs more memory than is free"));
+    auto* outer = new QHBoxLayout(this);
+    outer->setContentsMargins(32, 32, 32, 16);
+    outer->addStretch(1);
+    auto* column = new QVBoxLayout;
+    column->setSpacing(12);
+    outer->addLayout(column, 8);
+    outer->addStretch(1);
+    title_ = new QLabel(this);
+    title_->setObjectName("tooLargeTitle");
+    title_->setFont(font_of_points(font(), 14, true));
+    title_->setWordWrap(true);
+    column->addWidget(title_);
+    peak_ = new QLabel(this);
+    peak_->setObjectName("tooLargePeak");
+    peak_->setWordWrap(true);
+    peak_->setProperty("dim", true);
+    column->addWidget(peak_);
+    bars_ = new StageBars(this);
+    column->addWidget(bars_);
+    options_title_ = new QLabel(tr("Ways to make a run need less; each can be taken back in the recipe:"), this);
+    options_title_->setFont(font_of_points(font(), 9, true));
+    column->addWidget(options_title_);
+    options_ = new QVBoxLayout;
+    options_->setSpacing(4);
+    column->addLayout(options_);
+    outcome_ = new QLabel(this);
+    outcome_->setObjectName("tooLargeOutcome");
+    outcome_->setWordWrap(true);
+    column->addWidget(outcome_);
+    column->addStretch(1);
+    auto* buttons = new QHBoxLayout;
+    buttons->setSpacing(8);
+    buttons->addStretch(1);
+    cancel_ = new QPushButton(tr("Cancel"), this);
+    cancel_->setObjectName("openCancelButton");
+    open_ = new QPushButton(this);
+    open_->setObjectName("openAnywayButton");
+    for (QPushButton* button : {cancel_, open_}) {
+      button->setMinimumHeight(30);
+      buttons->addWidget(button);
+    }
+    column->addLayout(buttons);
+    connect(cancel_, &QPushButton::clicked, this, [this] { workspace_.cancelOpening(); });
+    connect(open_, &QPushButton::clicked, this, [this] { workspace_.openAnyway(chosen()); });
+    connect(&workspace_, &Workspace::openedTooLarge, this, [this] { begin(); });
+  }
+
+ protected:
+  void showEvent(QShowEvent* event) override {
+    QWidget::showEvent(event);
+    cancel_->setFocus(Qt::OtherFocusReason);
+  }
+  void keyPressEvent(QKeyEvent* event) override {
+    if (event->key() == Qt::Key_Escape)
+      workspace_.cancelOpening();
+    else
+      QWidget::keyPressEvent(event);
+  }
+
+ private:
+  const Model& model() const { return *workspace_.tooLarge()->model; }
+
+  void begin() {
+    if (!workspace_.tooLarge()) return;
+    base_ = fitted_to(Recipe{}, model());
+    offered_ = memory_options(base_, model());
+    for (QCheckBox* box : boxes_) delete box;
+    boxes_.clear();
+    for (std::size_t i = 0; i < offered_.size(); ++i) {
+      auto* box = new QCheckBox(QString::fromStdString(offered_[i].name), this);
+      box->setObjectName(QString("fitOption_%1").arg(i));
+      connect(box, &QCheckBox::toggled, this, [this] { refresh(); });
+      options_->addWidget(box);
+      boxes_.push_back(box);
+    }
+    options_title_->setVisible(!boxes_.empty());
+    refresh();
+  }
+
+  /// The recipe with what is ticked: each option changes fields of its own.
+  Recipe chosen() const {
+    Recipe recipe = base_;
+    for (std::size_t i = 0; i < boxes_.size(); ++i) {
+      if (!boxes_[i]->isChecked()) continue;
+      const Recipe& option = offered_[i].recipe;
+      if (option.calibration_tokens != base_.calibration_tokens) recipe.calibration_tokens = option.calibration_tokens;
+      if (option.calibration_context != base_.calibration_context) recipe.calibration_context = option.calibration_context;
+      if (option.held_out_windows != base_.held_out_windows) recipe.held_out_windows = option.held_out_windows;
+    }
+    return recipe;
+  }
+
+  void refresh() {
+    const auto& waiting = *workspace_.tooLarge();
+    const auto stages = memory_by_stage(chosen(), model());
+    const auto before = memory_by_stage(base_, model());
+    const auto higher = [](const MemoryStage& a, const MemoryStage& b) { return a.total() < b.total(); };
+    const MemoryStage peak = *std::max_element(before.begin(), before.end(), higher),
+                      now = *std::max_element(stages.begin(), stages.end(), higher);
+    title_->setText(
+        tr("%1 would need %2; %3 are free")
+            .arg(QString::fromStdString(model().display_name()), format_gibibytes(peak.total()), format_gibibytes(waiting.free_bytes)));
+    peak_->setText(peak.layer.empty()
+                       ? tr("Most is needed to %1.").arg(QString::fromStdString(peak.name))
+                       : tr("Most is needed to %1, by %2.").arg(QString::fromStdString(peak.name), QString::fromStdString(peak.layer)));
+    bars_->show_stages(stages, waiting.free_bytes);
+    QStringList over;
+    for (const MemoryStage& stage : stages)
+      if (stage.total() > waiting.free_bytes) over << QString::fromStdString(stage.name);
+    const Colours& c = colours();
+    if (over.isEmpty())
+      outcome_->setText(QString("<span style='color:%1'>✓ %2</span>")
+                            .arg(c.ok.name(), tr("With the marked choice: %1, fits.").arg(format_gibibytes(now.total()))));
+    else
+      outcome_->setText(
+          QString("<span style='color:%1'>△ %2</span>")
+              .arg(c.warn.name(),
+                   tr("Too large for this computer: %1. The layers can be looked at all the same; what does not fit may end the program.")
+                       .arg(over.join(", "))));
+    open_->setText(over.isEmpty() ? tr("Open with this choice") : tr("Open anyway"));
+  }
+
+  Workspace& workspace_;
+  Recipe base_;
+  std::vector<MemoryOption> offered_;
+  std::vector<QCheckBox*> boxes_;
+  QLabel *title_, *peak_, *options_title_, *outcome_;
+  StageBars* bars_;
+  QVBoxLayout* options_;
+  QPushButton *cancel_, *open_;
+};
+
+}  // namespace
+
+QWidget* make_too_large_page(Workspace& workspace, QWidget* parent) { return new TooLargePage(workspace, parent); }
+
+}  // namespace lrc::app
