@@ -76,7 +76,7 @@ QString describe_spread(const Spread& before, const Spread& after, bool rotates)
   if (!after.levels.empty())
     parts << tr("clipped %1")
                  .arg(rotates ? percent(before.clipped) + QStringLiteral(" → ") + percent(after.clipped) : percent(after.clipped));
-  return parts.join(QStringLiteral("   "));
+  return parts.join(QStringLiteral(" · "));
 }
 
 QString describe_channels(const ChannelMap& map, bool before, std::size_t block) {

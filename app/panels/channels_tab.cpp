@@ -17,6 +17,7 @@ namespace {
 
 enum class View { channels, positions };
 constexpr std::size_t labels_shown = 4;
+constexpr double brightest = 32;  // × the median: the top of the map's colours
 
 class ChannelsTab : public PlotTab {
  public:
@@ -186,7 +187,7 @@ void ChannelsTab::drawProfile() {
     if (!(sizes[i] > 0)) continue;
     const bool outlier = sizes[i] > outlier_factor;
     (outlier ? outlier_x : x).push_back(double(i));
-    (outlier ? outlier_y : y).push_back(sizes[i]);
+    (outlier ? outlier_y : y).push_back(sizes[i] - 1);  // a bar's value counts from its base
     low = std::min(low, sizes[i]);
     high = std::max(high, sizes[i]);
   }
@@ -219,8 +220,9 @@ void ChannelsTab::drawProfile() {
       continue;
     taken.push_back(outlier_x[i]);
     const bool right_half = outlier_x[i] > 0.75 * double(sizes.size());
-    add_text(*profile_, QString("%1  ×%2").arg(int(outlier_x[i])).arg(outlier_y[i], 0, 'f', outlier_y[i] < 10 ? 1 : 0), outlier_x[i],
-             outlier_y[i], c.text, (right_half ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignBottom);
+    const double size = outlier_y[i] + 1;
+    add_text(*profile_, QString("%1  ×%2").arg(int(outlier_x[i])).arg(size, 0, 'f', size < 10 ? 1 : 0), outlier_x[i], size, c.text,
+             (right_half ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignBottom);
   }
   profile_->setAccessibleDescription(sentence_->text().remove(QRegularExpression("<[^>]*>")));
   profile_->replot(QCustomPlot::rpQueuedReplot);
@@ -234,6 +236,7 @@ void ChannelsTab::drawMap() {
   make_linear(*cells_->xAxis, tr("input channel"));
   make_linear(*cells_->yAxis, tr("block"));
   cells_->yAxis->setRangeReversed(true);
+  cells_->yAxis->ticker()->setTickCount(3);
   colours_ = new QCPColorMap(cells_->xAxis, cells_->yAxis);
   const double half = double(map_->group) / 2;
   colours_->data()->setSize(groups, blocks);
@@ -249,13 +252,14 @@ void ChannelsTab::drawMap() {
   for (int i = 0; i <= 10; ++i) gradient.setColorStopAt(i / 10.0, map_colour(i / 10.0));
   colours_->setGradient(gradient);
   colours_->setDataScaleType(QCPAxis::stLogarithmic);
+  high = std::min(high, brightest);  // one huge channel must not darken all the others
   colours_->setDataRange(QCPRange(1, high));
   colours_->setInterpolate(false);
   cells_->xAxis->setRange(0, double(map_->width));
   cells_->yAxis->setRange(-0.5, double(blocks) - 0.5);
   cells_->xAxis->grid()->setVisible(false);
   cells_->yAxis->grid()->setVisible(false);
-  map_title_->setText(tr("the same in every block: largest channel of each group of %1, from the median (dark) to × %2 (bright)")
+  map_title_->setText(tr("the same in every block: largest channel of each group of %1, from the median (dark) to × %2 and more (bright)")
                           .arg(map_->group)
                           .arg(high, 0, 'f', 0));
   cells_->setAccessibleDescription(map_title_->text());

@@ -36,7 +36,7 @@ void say_not_sampled(Notice& notice, Workspace& workspace) {
 
 namespace {
 
-constexpr double lowest_share = 1e-6;
+constexpr double lowest_share = 1e-5;
 
 class DistributionsTab : public PlotTab {
  public:
