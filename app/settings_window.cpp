@@ -253,7 +253,8 @@ void SettingsWindow::addFolders() {
          tr("What measuring keeps in %1; it can be measured again").arg(QString::fromStdString(cache_folder().string())), clear, nullptr);
   cache_size_ = make_dim_label({}, section_);
   cache_size_->setObjectName("cacheSize");
-  clear->parentWidget()->layout()->addWidget(cache_size_);
+  static_cast<QHBoxLayout*>(clear->parentWidget()->layout())->insertWidget(2, cache_size_);
+  for (QPushButton* button : {runs, another, clear}) button->setAutoDefault(false);  // Enter in the search presses none of them
   measureCache();
 }
 

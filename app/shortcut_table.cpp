@@ -78,13 +78,14 @@ void ShortcutTable::fill() {
     keys->setAccessibleName(tr("Keys for %1").arg(plain_text(*action)));
     connect(keys, &QKeySequenceEdit::editingFinished, this, [this, action, keys] { choose(action, keys->keySequence()); });
     table_->setCellWidget(int(i), 1, keys);
+    const QKeySequence standard(action->property(standard_keys).toString());
+    table_->removeCellWidget(int(i), 2);
+    if (action->shortcut() == standard) continue;
     auto* reset = new QToolButton(table_);
     reset->setText(QStringLiteral("↺"));
     reset->setAutoRaise(true);
     reset->setAccessibleName(tr("The standard keys for %1").arg(plain_text(*action)));
     reset->setToolTip(reset->accessibleName());
-    const QKeySequence standard(action->property(standard_keys).toString());
-    reset->setVisible(action->shortcut() != standard);
     connect(reset, &QToolButton::clicked, this, [this, action, standard] { choose(action, standard); });
     table_->setCellWidget(int(i), 2, reset);
   }
