@@ -36,6 +36,9 @@ void listen_to_block(Transformer& transformer, std::size_t block, const Buffer& 
 /// Sees what enters each site of a block (after online rotations, before quantization), window by window: x (tokens, width).
 using WindowObserver = std::function<void(std::size_t window, const Site& site, const float* x, std::size_t tokens, std::size_t width)>;
 
+/// Sees what enters each site of a block (after online rotations, before quantization), window by window: x (tokens, width).
+using WindowObserver = std::function<void(std::size_t window, const Site& site, const float* x, std::size_t tokens, std::size_t width)>;
+
 /// Hidden states of all windows, advanced block by block.
 class BlockWalk {
  public:

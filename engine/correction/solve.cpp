@@ -105,7 +105,7 @@ void check(const SolveRequest& request, const SolveMethod& method) {
   if (!(scheme.drift >= 0 && scheme.drift <= 1))
     throw Error(ErrorKind::bad_input,
                 layer + ": the part of the drift that is made up for must be 0 to 1, not " + std::to_string(scheme.drift) + ".");
-  if (scheme.weight.clip == WeightClip::awq && method.uses_rank && !method.corrects_base)
+  if (scheme.weight.clip == WeightClip::awq && (method.moves_weights || (method.uses_rank && !method.corrects_base)))
     throw Error(ErrorKind::unsupported, layer + ": the weight clip awq is for the codes of rtn and gptq; " + scheme.method +
                                             " fits its grid on another target, so choose the clip search or none.");
   if (scheme.steps < 1 || scheme.steps > 100'000)

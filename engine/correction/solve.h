@@ -17,6 +17,8 @@
 
 namespace lrc {
 
+struct IncrementedWeight;  // correction/increments.h
+
 /// What damping stands for, that is, what a solved layer does to inputs that calibration hardly showed.
 ///   zero      S_x and S_y get a ridge (methods.md 1.4): W̃ and U Vᵀ shrink towards 0 there
 ///   original  tokens with Y = X along every axis are added, so S_xy gets the same ridge: Ŵ + U Vᵀ goes towards W there

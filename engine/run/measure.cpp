@@ -166,7 +166,8 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
         for (std::size_t i = begin; i < end; ++i) {
           const std::size_t s = sites.size() - 1 - i;
           if (std::none_of(missing.begin(), missing.end(), [&](const LayerInfo* layer) { return layer->site().index() == s; })) continue;
-          sites[s] = prepare_site(std::move(moments.by_site[s]), {relevant.damping, relevant.damping_toward}, relevant.activation, name(site_at(block, s)));
+          sites[s] = prepare_site(std::move(moments.by_site[s]), {relevant.damping, relevant.damping_toward}, relevant.activation,
+                                  name(site_at(block, s)));
         }
       });
       parallel_for(missing.size(), 1, [&](std::size_t begin, std::size_t end) {

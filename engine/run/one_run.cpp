@@ -248,6 +248,7 @@ std::optional<ChannelScales> OneRun::scales_of(std::size_t block) const {
 
 void OneRun::set_scales(std::size_t block, const ChannelScales& scales) {
   auto record = write_transform(folder_->path(), block, scales);
+  const std::lock_guard lock(*mutex_);
   auto& transforms = manifest_.transforms;
   transforms.insert(std::ranges::upper_bound(transforms, block, {}, &TransformRecord::block), std::move(record));
   save();

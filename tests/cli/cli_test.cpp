@@ -506,6 +506,14 @@ TEST(Cli, DevicesListsTheCpuFirst) {
   EXPECT_EQ(j["devices"][0]["usable"], true);
 }
 
+TEST(Cli, DevicesAreTestedAgainstTheirDefinition) {
+  const Json j = json_of({"devices", "--self-test"});
+  const Json& test = j["devices"][0]["self_test"];
+  EXPECT_EQ(test["passed"], true) << test.dump();
+  EXPECT_GE(test["kernels"].size(), 20u);
+  EXPECT_GT(test["gigabytes_per_second"].get<double>(), 0);
+}
+
 TEST(Cli, SmoothingImportedRotationsAndASecondTextAreFlags) {
   const TemporaryFolder folder;
   const auto text = corpus(folder), task = (folder.path() / "a:b.txt").string(), run = (folder.path() / "run").string();
