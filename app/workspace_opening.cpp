@@ -2,9 +2,11 @@
 #include <QFile>
 #include <QSettings>
 #include <algorithm>
+#include <limits>
 
 #include "models/draft_edits.h"
 #include "models/notebook.h"
+#include "run/memory.h"
 #include "run/memory_stages.h"
 #include "workspace.h"
 #include "workspace_parts.h"
@@ -15,7 +17,8 @@ namespace {
 
 /// What this program may still take: what the system has, and at most what the settings allow.
 quint64 available_memory() {
-  const quint64 free = available_memory_bytes();
+  quint64 free = free_memory_bytes();
+  if (free == 0) free = std::numeric_limits<quint64>::max();  // the system does not say
   const double limit = QSettings().value("devices/memoryLimitGib", 0).toDouble();
   return limit > 0 ? std::min(free, quint64(limit * 1024 * 1024 * 1024)) : free;
 }
@@ -36,7 +39,7 @@ void Workspace::openModel(const QString& path) {
         Opened opened;
         opened.as = QString::fromStdString(file.string());
         opened.model = is_run_folder(file) ? open_model(file).model : Model::open(file);
-        for (const MemoryStage& stage : memory_by_stage(fitted_to(Recipe{}, *opened.model), *opened.model))
+        for (const MemoryStage& stage : memory_by_stage(fitted_to(Recipe{}, *opened.model), *opened.model, available_memory()))
           opened.needs = std::max(opened.needs, stage.total());
         return opened;
       },

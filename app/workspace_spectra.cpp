@@ -102,7 +102,8 @@ void Workspace::stopMeasuring() {
 
 void Workspace::measure() {
   if (!model_ || parts_->measuring || parts_->measurement_folder.empty()) return;
-  const bool sampling = parts_->sample_folder.empty() && QSettings().value("calibration/sample", true).toBool();
+  const bool sampling =
+      parts_->sample_folder.empty() && !parts_->sample_place.empty() && QSettings().value("calibration/sample", true).toBool();
   if (parts_->measured && !sampling) return;
   const auto folder = parts_->measurement_folder, sample = sampling ? parts_->sample_place : std::filesystem::path();
   parts_->measuring = ProgressUpdate{};

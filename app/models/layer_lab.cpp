@@ -38,7 +38,7 @@ void LayerLab::forget() {
 std::string LayerLab::basis() const {
   const Recipe& draft = workspace_.draft();
   const RotationChoice& r = draft.rotation;
-  return Json({r.r1, r.r2, r.r3, r.r4, r.seed, draft.calibration, draft.calibration_tokens, draft.calibration_context}).dump();
+  return Json({r.file, r.r1, r.r2, r.r3, r.r4, r.seed, draft.calibration, draft.calibration_tokens, draft.calibration_context}).dump();
 }
 
 const LayerScheme* LayerLab::draftScheme(int layer) const {

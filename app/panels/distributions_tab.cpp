@@ -8,6 +8,7 @@
 #include "panels/input_tabs.h"
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
+#include "run/activation_sample.h"
 #include "workspace.h"
 
 namespace lrc::app {
@@ -22,6 +23,9 @@ void say_not_sampled(Notice& notice, Workspace& workspace) {
     notice.say(QObject::tr("Open a model to see what enters its layers."));
   } else if (workspace.measuring()) {
     notice.say(QObject::tr("Measuring; a sample of what enters each layer is written on the way."));
+  } else if (!can_sample(workspace.draft())) {
+    notice.say(QObject::tr(
+        "Inputs behind smoothing or imported rotations are not sampled: what the file’s model has there cannot be told from them."));
   } else if (workspace.sampleFolder().empty()) {
     notice.say(QObject::tr("What enters each layer behind this rotation is not sampled yet. Measuring keeps 1 024 tokens of each input."),
                Notice::Tone::plain, QObject::tr("Measure"), [&workspace] { workspace.measure(); });

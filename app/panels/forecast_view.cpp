@@ -11,7 +11,7 @@
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
 #include "run/frontier.h"
-#include "run/memory_stages.h"
+#include "run/memory.h"
 #include "workspace.h"
 
 namespace lrc::app {
@@ -170,7 +170,7 @@ void ForecastView::show_numbers() {
                              .arg(format_megabytes(forecast_->file_bytes), format_megabytes(quint64(original))));
   memory_->setText(format_gibibytes(forecast_->peak_memory_bytes));
   memory_->setToolTip(tr("At run time keys and values take %1 bytes for each token of context.").arg(forecast_->cache_bytes_per_token));
-  const quint64 free = available_memory_bytes();
+  const quint64 free = free_memory_bytes();
   memory_fact_->setText(free == 0                                      ? tr("peak, host")
                         : forecast_->peak_memory_bytes > free          ? tr("✗ peak; %1 free").arg(format_gibibytes(free))
                         : forecast_->peak_memory_bytes > free * 8 / 10 ? tr("△ peak, tight")

@@ -186,8 +186,8 @@ class TooLargePage : public QWidget {
 
   void refresh() {
     const auto& waiting = *workspace_.tooLarge();
-    const auto stages = memory_by_stage(chosen(), model());
-    const auto before = memory_by_stage(base_, model());
+    const auto stages = memory_by_stage(chosen(), model(), waiting.free_bytes);
+    const auto before = memory_by_stage(base_, model(), waiting.free_bytes);
     const auto higher = [](const MemoryStage& a, const MemoryStage& b) { return a.total() < b.total(); };
     const MemoryStage peak = *std::max_element(before.begin(), before.end(), higher),
                       now = *std::max_element(stages.begin(), stages.end(), higher);

@@ -236,10 +236,11 @@ bool DeviceCheck::passed() const {
 }
 
 const KernelCheck* DeviceCheck::worst() const {
+  const auto part_of_allowed = [](const KernelCheck& kernel) { return kernel.allowed > 0 ? kernel.largest_error / kernel.allowed : 0.0; };
   const KernelCheck* worst = nullptr;
   for (const KernelCheck& kernel : kernels) {
     if (!kernel.passed()) return &kernel;
-    if (!worst || kernel.largest_error * worst->allowed > worst->largest_error * kernel.allowed) worst = &kernel;
+    if (!worst || part_of_allowed(kernel) > part_of_allowed(*worst)) worst = &kernel;
   }
   return worst;
 }

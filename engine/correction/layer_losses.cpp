@@ -20,9 +20,14 @@ void measure_again(const MatrixD& weight, const SecondMoments& moments, const Se
   }
   const double aimed =
       moments.has_drift() && scheme.drift != 1 ? output_error(weight, rest, quantized, moments, scheme.drift) : losses.loss;
-  const double n = double(moments.width());
-  losses.loss_regularized = aimed + scheme.damping * linalg::trace(moments.s_x()) / n * linalg::squared_norm(rest) +
-                            scheme.damping * linalg::trace(moments.s_y) / n * linalg::squared_norm(quantized);
+  // The dampings of prepare_site, which may have had to take more.
+  const double n = double(moments.width()), of_x = scheme.damping * linalg::trace(moments.s_x()) / n;
+  losses.loss_regularized = aimed;
+  if (scheme.damping_toward == DampingToward::original)
+    losses.loss_regularized += of_x * linalg::squared_norm(linalg::subtract(rest, quantized));
+  else
+    losses.loss_regularized +=
+        of_x * linalg::squared_norm(rest) + scheme.damping * linalg::trace(moments.s_y) / n * linalg::squared_norm(quantized);
   if (held_out.tokens == 0) return;
   losses.held_out = layer_loss(weight, solution.weight, correction, held_out, scheme.pair_input);
   losses.held_out_norm = output_norm(weight, held_out);

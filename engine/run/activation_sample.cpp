@@ -171,6 +171,8 @@ void SampleGatherer::write(const std::filesystem::path& folder, std::size_t bloc
   out.write(block_path(folder, block));
 }
 
+bool can_sample(const Recipe& recipe) { return recipe.rotation.file.empty() && recipe.smoothing == Smoothing::none; }
+
 void open_sample(const std::filesystem::path& folder, const Model& model, const Recipe& recipe, const RunCorpus& corpus) {
   const RunFolder place(folder);
   const std::string wanted = sample_fingerprint(model, recipe, corpus);
@@ -212,14 +214,14 @@ std::optional<SiteSample> read_sample(const std::filesystem::path& folder, const
   return sample;
 }
 
-std::optional<ChannelLevels> read_channel_levels(const std::filesystem::path& folder, const Site& site) {
+std::optional<ChannelSizes> read_channel_sizes(const std::filesystem::path& folder, const Site& site) {
   const auto file = open_block(folder, site);
   if (!file) return {};
   const auto read = [&](const std::string& tensor) {
     const MatrixF values = file->read_float(tensor);
     return std::vector<double>(values.flat().begin(), values.flat().end());
   };
-  ChannelLevels scales{read(name(site) + ".rms_before"), read(name(site) + ".rms")};
+  ChannelSizes scales{read(name(site) + ".rms_before"), read(name(site) + ".rms")};
   if (scales.before.size() != scales.after.size()) damaged(*file, name(site) + " has channels of two numbers");
   return scales;
 }

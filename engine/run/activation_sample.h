@@ -59,15 +59,18 @@ class SampleGatherer {
   std::vector<std::vector<float>> rows_;
 };
 
+/// Whether what enters the layers can be turned back into what the file's model has there: not behind imported rotations or smoothing.
+bool can_sample(const Recipe& recipe);
+
 /// Starts a sample folder or continues one. Throws Error(bad_input) when it holds the sample of something else.
 void open_sample(const std::filesystem::path& folder, const Model& model, const Recipe& recipe, const RunCorpus& corpus);
 
 /// Nothing when the folder has none of this site. Throws Error(bad_file) naming file and tensor when it is damaged.
 std::optional<SiteSample> read_sample(const std::filesystem::path& folder, const Site& site);
 /// Root mean squares of one site's channels, without its tokens.
-struct ChannelLevels {
+struct ChannelSizes {
   std::vector<double> before, after;  ///< in the basis of the file, and behind the rotations
 };
-std::optional<ChannelLevels> read_channel_levels(const std::filesystem::path& folder, const Site& site);
+std::optional<ChannelSizes> read_channel_sizes(const std::filesystem::path& folder, const Site& site);
 
 }  // namespace lrc

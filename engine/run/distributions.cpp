@@ -239,7 +239,7 @@ std::optional<ChannelMap> channel_map(const Model& model, SiteKind site, std::si
   map.profile_before.resize(blocks);
   map.profile_after.resize(blocks);
   for (std::size_t b = 0; b < blocks; ++b) {
-    const auto scales = read_channel_levels(sample_folder, {b, site, expert});
+    const auto scales = read_channel_sizes(sample_folder, {b, site, expert});
     if (!scales) continue;
     if (map.width != 0 && scales->after.size() != map.width)
       throw Error(ErrorKind::bad_file, "The activation sample in " + sample_folder.string() + " has " +

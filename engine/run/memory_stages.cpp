@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <limits>
 
 #include "base/parallel.h"
+#include "run/memory_plan.h"
 
 namespace lrc {
 namespace {
@@ -26,7 +25,7 @@ std::string grouped(std::size_t count) {
 
 }  // namespace
 
-std::vector<MemoryStage> memory_by_stage(const Recipe& recipe, const Model& model) {
+std::vector<MemoryStage> memory_by_stage(const Recipe& recipe, const Model& model, std::uint64_t limit_bytes) {
   const auto& config = model.config();
   const double hidden = double(config.hidden_size), context = double(std::min(recipe.calibration_context, config.context));
   const double windows = std::ceil(double(recipe.calibration_tokens) / std::max(context, 1.0)) + double(recipe.held_out_windows);
@@ -62,6 +61,16 @@ std::vector<MemoryStage> memory_by_stage(const Recipe& recipe, const Model& mode
   stages.push_back({"open", bytes(double(model.checkpoint().file_bytes()) * 0.02), 0, 0, {}});  // headers and what is looked at
   stages.push_back({"calibrate", bytes(2 * block), bytes(streams), bytes(moments), {}});
   stages.push_back({"solve", bytes(2 * block), bytes(streams), bytes(moments + statistics + solver * side_by_side), largest});
+  // Short of memory, a run gathers moments in passes and keeps hidden states in a file: slower, with the same bytes.
+  if (limit_bytes > 0 && highest_of_a_run(stages) > limit_bytes) {
+    const std::uint64_t least = plan_memory({&recipe, 1}, model, limit_bytes).peak_bytes;
+    for (MemoryStage& stage : stages) {
+      if (stage.total() <= least || stage.total() <= limit_bytes) continue;
+      stage.weights = std::min(stage.weights, least);
+      stage.activations = std::min(stage.activations, least - stage.weights);
+      stage.moments = least - stage.weights - stage.activations;
+    }
+  }
   stages.push_back({"evaluate", bytes(2 * everything), bytes(cache + scratch), 0, {}});
   stages.push_back({"chat", bytes(everything), bytes(cache), 0, {}});
   return stages;
@@ -94,13 +103,6 @@ std::vector<MemoryOption> memory_options(const Recipe& recipe, const Model& mode
   std::vector<MemoryOption> options;
   for (auto& [bytes, option] : found) options.push_back(std::move(option));
   return options;
-}
-
-std::uint64_t available_memory_bytes() {
-  std::ifstream info("/proc/meminfo");
-  for (std::string line; std::getline(info, line);)
-    if (line.starts_with("MemAvailable:")) return std::stoull(line.substr(13)) * 1024;
-  return std::numeric_limits<std::uint64_t>::max();
 }
 
 }  // namespace lrc

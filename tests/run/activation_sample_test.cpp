@@ -124,7 +124,7 @@ TEST_F(ActivationSampleTest, ChannelScalesAreThoseOfBothBases) {
   gather(*model, {}, place.path() / "plain");
   gather(*model, {true, true, false, 0}, place.path() / "rotated");
   const Site site{1, SiteKind::mlp_input};
-  const auto plain = read_channel_levels(place.path() / "plain", site), rotated = read_channel_levels(place.path() / "rotated", site);
+  const auto plain = read_channel_sizes(place.path() / "plain", site), rotated = read_channel_sizes(place.path() / "rotated", site);
   ASSERT_TRUE(plain && rotated);
   EXPECT_EQ(plain->before, plain->after);
   double difference = 0;
@@ -162,6 +162,11 @@ TEST_F(ActivationSampleTest, MeasuringWritesItAndContinuesIt) {
   EXPECT_TRUE(test::contains(
       test::sentence_of(ErrorKind::bad_input, [&] { measure(*test::small_model(), recipe, place.path() / "m", progress, {}, sample); }),
       "another model, text or rotation"));
+  // What is folded in cannot be taken out again: such recipes are measured without a sample.
+  Recipe smoothed = recipe;
+  smoothed.smoothing = Smoothing::smoothquant;
+  EXPECT_FALSE(can_sample(smoothed));
+  EXPECT_TRUE(can_sample(recipe));
   // Without being asked for a sample, none is written.
   measure(*test::small_model(), recipe, place.path() / "alone", progress, {});
   EXPECT_FALSE(std::filesystem::exists(place.path() / "alone" / "blocks"));

@@ -92,6 +92,7 @@ TEST(Manifest, EveryFieldOfASchemeComesBack) {
   scheme.iterations = 4;
   scheme.deflate = true;
   scheme.damping = 0.1;
+  scheme.damping_toward = DampingToward::original;
   scheme.gptq_damping = 0.2;
   scheme.factors = {FactorFormat::int8, 8};
   scheme.weight.format = NumberFormat::mxfp4;

@@ -227,11 +227,27 @@ TEST(Recipe, NumberFormatsAndWhatMethodsAskFor) {
 TEST(Recipe, ShippedRecipesAreCanonicalAndNamed) {
   std::vector<std::string> names;
   for (const auto& recipe : shipped_recipes()) names.push_back(recipe.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"RTN W4A4", "GPTQ W4A4", "LRC rank 0 (retarget only)", "LRC 5 %", "LRC 10 %",
-                                             "LRC 10 % deflated", "LRC 30 %", "LRC 10 % int8 factors", "GPTQ + SVD 10 %",
-                                             "GPTQ + QERA 10 %", "LQER 10 %", "LRC 10 % refined", "LRC 10 % for llama.cpp", "L²QER W4A8",
-                                             "L²QER W4A6", "L²QER W3A8", "L²QER W2A8", "LSI W3", "AWQ W4A16 g64", "SmoothQuant W8A8",
-                                             "EoRA W4A16 rank 32"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"RTN W4A4",
+                                             "GPTQ W4A4",
+                                             "LRC rank 0 (retarget only)",
+                                             "LRC 5 %",
+                                             "LRC 10 %",
+                                             "LRC 10 % deflated",
+                                             "LRC 30 %",
+                                             "LRC 10 % int8 factors",
+                                             "GPTQ + SVD 10 %",
+                                             "GPTQ + QERA 10 %",
+                                             "LQER 10 %",
+                                             "LRC 10 % refined",
+                                             "LRC 10 % for llama.cpp",
+                                             "L²QER W4A8",
+                                             "L²QER W4A6",
+                                             "L²QER W3A8",
+                                             "L²QER W2A8",
+                                             "AWQ W4A16 g64",
+                                             "SmoothQuant W8A8",
+                                             "EoRA W4A16 rank 32",
+                                             "LSI W3"}));
   for (const auto& entry : std::filesystem::directory_iterator(resources_folder() / "recipes")) {
     const auto text = read_file(entry.path());
     EXPECT_EQ(to_text(from_text(text)), text) << entry.path();
