@@ -1,5 +1,6 @@
 #include <QCheckBox>
 #include <QComboBox>
+#include <QScrollArea>
 #include <QStackedLayout>
 #include <QTabWidget>
 #include <QVBoxLayout>
@@ -23,6 +24,18 @@ namespace lrc::app {
 namespace {
 
 constexpr std::size_t worst_shown = 60;
+
+/// A page that may be higher than its tab: it scrolls, and does not hold the window high.
+QScrollArea* scrolled(QWidget* page, QWidget* parent) {
+  auto* scroll = new QScrollArea(parent);
+  scroll->setFrameShape(QFrame::NoFrame);
+  scroll->setWidgetResizable(true);
+  scroll->setWidget(page);
+  scroll->setFocusProxy(page);
+  scroll->viewport()->setAutoFillBackground(false);
+  page->setAutoFillBackground(false);
+  return scroll;
+}
 
 class ErrorsPanel : public QWidget, public PlotHooks {
  public:
@@ -119,10 +132,10 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
   tabs_->addTab(all_page, tr("All layers"));
 
   sources_ = new SourcesView(workspace_, tabs_);
-  tabs_->addTab(sources_, tr("Sources"));
+  tabs_->addTab(scrolled(sources_, tabs_), tr("Sources"));
   tabs_->addTab(make_distributions_tab(workspace_, tabs_), tr("Distributions"));
   tabs_->addTab(make_channels_tab(workspace_, tabs_), tr("Channels"));
-  tabs_->addTab(new AllocatorView(workspace_, tabs_), tr("Allocator"));
+  tabs_->addTab(scrolled(new AllocatorView(workspace_, tabs_), tabs_), tr("Allocator"));
   connect(&Allocator::of(workspace_), &Allocator::shown, this, [this] {
     tabs_->setCurrentIndex(tabs_->count() - 1);
     tabs_->currentWidget()->setFocus();

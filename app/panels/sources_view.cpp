@@ -65,7 +65,13 @@ void SourcesView::showEvent(QShowEvent* event) {
 
 void SourcesView::hideEvent(QHideEvent* event) {
   QWidget::hideEvent(event);
-  help_->setLayer(-1);
+  // Later: a window that is going away hides its children too, and what is tried belongs to nobody then.
+  QMetaObject::invokeMethod(
+      this,
+      [this] {
+        if (!isVisible()) help_->setLayer(-1);
+      },
+      Qt::QueuedConnection);
 }
 
 void SourcesView::draw() {

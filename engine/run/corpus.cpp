@@ -25,8 +25,8 @@ Text read_text(const std::filesystem::path& file, bool shipped, const Model& mod
   Text text;
   std::error_code code;
   text.path = shipped ? file.string() : std::filesystem::absolute(file, code).string();
-  text.sha256 = sha256_of_file(file);
   const auto ids = model.tokenizer()->encode(read_corpus(file), false);
+  text.sha256 = sha256_of_file(file);
   auto windows = cut_windows(ids, context, wanted + held_out, file.string());
   const std::size_t found = windows.windows.size();
   const std::size_t calibrating = std::min(wanted, found > held_out ? found - held_out : found);

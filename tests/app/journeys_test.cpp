@@ -168,6 +168,7 @@ TEST_F(JourneyTest, J4LrcOrLqerAtEqualBytes) {
   plot->replot(QCustomPlot::rpImmediateRefresh);
   const RunEntry* b = workspace->findRun(1);
   const double size = b->manifest.bits_per_weight;
+  const RotationChoice rotation = b->manifest.recipe.rotation;  // the list of runs grows below
   const QPoint point(int(plot->xAxis->coordToPixel(size)), int(plot->yAxis->coordToPixel(b->manifest.evaluation->kl->mean)));
   QContextMenuEvent ask(QContextMenuEvent::Mouse, point, plot->mapToGlobal(point));
   QApplication::sendEvent(plot, &ask);
@@ -183,7 +184,7 @@ TEST_F(JourneyTest, J4LrcOrLqerAtEqualBytes) {
   ASSERT_EQ(workspace->runs().size(), 3u);
   const RunEntry& queued = workspace->runs().back();
   EXPECT_EQ(queued.manifest.recipe.method, "lqer");
-  EXPECT_EQ(queued.manifest.recipe.rotation, b->manifest.recipe.rotation);
+  EXPECT_EQ(queued.manifest.recipe.rotation, rotation);
   ASSERT_TRUE(all_done());
   ASSERT_TRUE(workspace->runs().back().failure.isEmpty()) << workspace->runs().back().failure.toStdString();
   const int number = workspace->runs().back().number;

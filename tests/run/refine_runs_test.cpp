@@ -164,7 +164,8 @@ TEST_P(RefineFamily, TheFloatStreamIsTheModel) {
     stream.load();
     stream.advance({}, {});
     whole.run_block(b, expected, context);
-    const float *x = stream.transformer().backend().host_view(stream.hidden()[0]), *y = whole.backend().host_view(expected);
+    const Buffer walked = stream.hidden().get(0);
+    const float *x = stream.transformer().backend().host_view(walked), *y = whole.backend().host_view(expected);
     for (std::size_t i = 0; i < context * hidden; ++i) ASSERT_NEAR(x[i], y[i], 1e-5 * (1 + std::abs(y[i]))) << "block " << b;
   }
 }
