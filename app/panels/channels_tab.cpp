@@ -73,7 +73,7 @@ QCustomPlot* make_plot(const char* name, const QString& title, QWidget* parent) 
 
 ChannelsTab::ChannelsTab(Workspace& workspace, QWidget* parent) : PlotTab(parent), workspace_(workspace) {
   setObjectName("channelsTab");
-  auto* layout = new QVBoxLayout(this);
+  auto* layout = new QVBoxLayout(page());
   layout->setContentsMargins(0, 8, 0, 0);
   layout->setSpacing(4);
   notice_ = new Notice(this);

@@ -1,5 +1,6 @@
 // Histograms of a layer's input and weight in steps of their own scale, before and behind the rotations, with the levels of the grid.
 #include <QComboBox>
+#include <QScrollArea>
 #include <QVBoxLayout>
 #include <cmath>
 
@@ -12,6 +13,19 @@
 #include "workspace.h"
 
 namespace lrc::app {
+
+PlotTab::PlotTab(QWidget* parent) : QWidget(parent) {
+  auto* outer = new QVBoxLayout(this);
+  outer->setContentsMargins(0, 0, 0, 0);
+  auto* scroll = new QScrollArea(this);
+  scroll->setWidgetResizable(true);
+  scroll->setFrameShape(QFrame::NoFrame);
+  scroll->setFocusPolicy(Qt::NoFocus);
+  scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
+  page_ = new QWidget(scroll);
+  scroll->setWidget(page_);
+  outer->addWidget(scroll);
+}
 
 int shown_layer(const Workspace& workspace) {
   if (!workspace.hasModel() || workspace.model()->layers().empty()) return -1;
@@ -75,7 +89,7 @@ class DistributionsTab : public PlotTab {
 
 DistributionsTab::DistributionsTab(Workspace& workspace, QWidget* parent) : PlotTab(parent), workspace_(workspace) {
   setObjectName("distributionsTab");
-  auto* layout = new QVBoxLayout(this);
+  auto* layout = new QVBoxLayout(page());
   layout->setContentsMargins(0, 8, 0, 0);
   layout->setSpacing(4);
   notice_ = new Notice(this);

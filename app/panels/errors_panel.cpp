@@ -214,6 +214,8 @@ void ErrorsPanel::refresh() {
     notice_->say(tr("%1 of %2 layers are solved.").arg(b->manifest.layers.size()).arg(b->manifest.layers_total));
   }
   tabs_->setVisible(workspace_.hasModel());
+  // The tabs about a run ask for more room than the two that scroll.
+  tabs_->setMinimumHeight(changes_.empty() ? 120 : 0);
   const bool first_answer = !tabs_->isTabEnabled(0) && !changes_.empty();
   tabs_->setTabEnabled(0, !changes_.empty());  // a layer alone can be looked at before any run
   // Without a run, what is known is what enters the layers.

@@ -8,11 +8,18 @@ namespace lrc::app {
 
 class Workspace;
 
-/// A tab that offers its numbers as a table, like the panel around it.
+/// A tab that offers its numbers as a table, like the panel around it. Where it is lower than its plots need, it scrolls: it must
+/// not set the height of the window.
 class PlotTab : public QWidget, public PlotHooks {
  public:
-  using QWidget::QWidget;
+  explicit PlotTab(QWidget* parent);
   virtual void showTable(bool table) = 0;
+
+ protected:
+  QWidget* page() { return page_; }  ///< what the tab's own parts are laid out on
+
+ private:
+  QWidget* page_;
 };
 
 PlotTab* make_distributions_tab(Workspace& workspace, QWidget* parent);

@@ -166,10 +166,9 @@ TEST_F(JourneyTest, J4LrcOrLqerAtEqualBytes) {
   key(Qt::Key_2, Qt::ControlModifier);
   auto* plot = find<QCustomPlot>("tradeoffPlot");
   plot->replot(QCustomPlot::rpImmediateRefresh);
-  const RunEntry* b = workspace->findRun(1);
-  const double size = b->manifest.bits_per_weight;
-  const RotationChoice rotation = b->manifest.recipe.rotation;  // the list of runs grows below
-  const QPoint point(int(plot->xAxis->coordToPixel(size)), int(plot->yAxis->coordToPixel(b->manifest.evaluation->kl->mean)));
+  const Manifest b = workspace->findRun(1)->manifest;  // the list grows below
+  const double size = b.bits_per_weight;
+  const QPoint point(int(plot->xAxis->coordToPixel(size)), int(plot->yAxis->coordToPixel(b.evaluation->kl->mean)));
   QContextMenuEvent ask(QContextMenuEvent::Mouse, point, plot->mapToGlobal(point));
   QApplication::sendEvent(plot, &ask);
   ++clicks_;
@@ -184,7 +183,7 @@ TEST_F(JourneyTest, J4LrcOrLqerAtEqualBytes) {
   ASSERT_EQ(workspace->runs().size(), 3u);
   const RunEntry& queued = workspace->runs().back();
   EXPECT_EQ(queued.manifest.recipe.method, "lqer");
-  EXPECT_EQ(queued.manifest.recipe.rotation, rotation);
+  EXPECT_EQ(queued.manifest.recipe.rotation, b.recipe.rotation);
   ASSERT_TRUE(all_done());
   ASSERT_TRUE(workspace->runs().back().failure.isEmpty()) << workspace->runs().back().failure.toStdString();
   const int number = workspace->runs().back().number;
