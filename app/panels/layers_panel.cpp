@@ -85,8 +85,8 @@ class LayersPanel : public QWidget {
   }
   void resizeEvent(QResizeEvent* event) override {
     QWidget::resizeEvent(event);
-    // Below 560 px the shape gives way; what the person chose in the menu stays as it is.
-    if (!shape_chosen_) table_->setColumnHidden(LayerTableModel::shape, width() < 560);
+    // Below 600 px the shape gives way; what the person chose in the menu stays as it is.
+    if (!shape_chosen_) table_->setColumnHidden(LayerTableModel::shape, width() < 600);
   }
 
  private:

@@ -83,8 +83,7 @@ void SpectrumPlots::drawMarkers(const ShownLayer& shown, const QColor& colour, b
       if (&run == a || &run == b || !of_b) continue;
       const LayerRecord* other = record_of(&run, name);
       // The same game only: other activation bits or another rotation are another objective.
-      if (other == nullptr || other->activation_bits != of_b->activation_bits ||
-          !same_transforms(run.manifest.recipe, b->manifest.recipe))
+      if (other == nullptr || other->activation_bits != of_b->activation_bits || !same_transforms(run.manifest.recipe, b->manifest.recipe))
         continue;
       mark(double(other->rank), other->loss_regularized, marker_of(other->method), c.codes, 5, {}, c.dim);
     }

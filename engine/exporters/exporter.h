@@ -31,8 +31,8 @@ struct ExportSource {
   std::string run_name;
   RotationChoice rotation;
   std::vector<std::pair<LayerInfo, LayerScheme>> layers;
-  const ModelWeights* weights = nullptr;   ///< null: preflight alone
-  ActivationScheme cache{.bits = 16};      ///< of keys and values
+  const ModelWeights* weights = nullptr;  ///< null: preflight alone
+  ActivationScheme cache{.bits = 16};     ///< of keys and values
 };
 
 struct ExportOptions {

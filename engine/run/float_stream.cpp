@@ -14,8 +14,7 @@ ModelWeights without_head(ModelWeights weights) {
 
 }  // namespace
 
-ModelWeights load_rotated_block(const Model& model, std::size_t block, const RotationChoice& rotation,
-                                const ImportedRotations* imported) {
+ModelWeights load_rotated_block(const Model& model, std::size_t block, const RotationChoice& rotation, const ImportedRotations* imported) {
   ModelWeights weights;
   weights.config = model.config();
   weights.embedding = MatrixF(1, model.config().hidden_size);

@@ -91,8 +91,7 @@ std::optional<std::string> problem_of_solving_alone(const Recipe& recipe) {
            "clip.";
   if (recipe.smoothing != Smoothing::none)
     return "The channel scales of this recipe are chosen for a whole block; run the recipe, or take smoothing none to solve a layer alone.";
-  if (recipe.refine > 0)
-    return "Refinement tunes a block's layers together; run the recipe, or set refine to 0 to solve a layer alone.";
+  if (recipe.refine > 0) return "Refinement tunes a block's layers together; run the recipe, or set refine to 0 to solve a layer alone.";
   if (!recipe.rotation.file.empty() || recipe.calibration_mix)
     return "Layers are not solved alone with rotations from a file or with a second calibration text; run the recipe.";
   return {};

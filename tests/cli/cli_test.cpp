@@ -523,18 +523,9 @@ TEST(Cli, SmoothingImportedRotationsAndASecondTextAreFlags) {
   matrices.r2.clear();
   write_rotations(rotations, matrices);
   auto arguments = quantize_arguments(text, run);
-  const std::vector<std::string> flags = {"--method",
-                                          "rtn",
-                                          "--layers",
-                                          "*.layers.0.*",
-                                          "--smoothing",
-                                          "smoothquant",
-                                          "--smoothing-strength",
-                                          "0.7",
-                                          "--rotate",
-                                          rotations,
-                                          "--calibration-mix",
-                                          task + ":0.25"};
+  const std::vector<std::string> flags = {
+      "--method", "rtn",      "--layers", "*.layers.0.*",      "--smoothing", "smoothquant", "--smoothing-strength",
+      "0.7",      "--rotate", rotations,  "--calibration-mix", task + ":0.25"};
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   json_of(arguments);
   const Json manifest = read_json_file(std::filesystem::path(run) / "manifest.json");

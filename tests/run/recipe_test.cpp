@@ -240,6 +240,8 @@ TEST(Recipe, ShippedRecipesAreCanonicalAndNamed) {
                                              "LQER 10 %",
                                              "LRC 10 % refined",
                                              "LRC 10 % for llama.cpp",
+                                             "LRC 10 % damped toward W",
+                                             "LRC 10 % int8, activation groups 64",
                                              "L²QER W4A8",
                                              "L²QER W4A6",
                                              "L²QER W3A8",
