@@ -31,7 +31,7 @@ QScrollArea* scrolled(QWidget* page, QWidget* parent) {
   scroll->setFrameShape(QFrame::NoFrame);
   scroll->setWidgetResizable(true);
   scroll->setWidget(page);
-  scroll->setFocusProxy(page);
+  scroll->setFocusPolicy(Qt::NoFocus);
   scroll->viewport()->setAutoFillBackground(false);
   page->setAutoFillBackground(false);
   return scroll;
@@ -138,7 +138,7 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
   tabs_->addTab(scrolled(new AllocatorView(workspace_, tabs_), tabs_), tr("Allocator"));
   connect(&Allocator::of(workspace_), &Allocator::shown, this, [this] {
     tabs_->setCurrentIndex(tabs_->count() - 1);
-    tabs_->currentWidget()->setFocus();
+    if (const auto* scroll = qobject_cast<QScrollArea*>(tabs_->currentWidget())) scroll->widget()->setFocus();
   });
 
   export_button->setMenu(make_export_menu(this, {all_}, *this, "layer-errors", [this] {
