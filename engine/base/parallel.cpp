@@ -1,7 +1,8 @@
 // A pool of workers that spin briefly and then sleep: a decoding step makes several hundred short calls, and a sleep
 // between each would cost more than the work. Work is taken in fixed chunks by an atomic counter, so that a core that is
 // busy elsewhere does not hold the others up. Every region that still has chunks is open to whoever is idle, also one inside of
-// another: seven layers on sixteen processors use all of them.
+// another: seven layers on sixteen processors use all of them. Who has run out of chunks and waits for a helper is idle too: it
+// helps with the regions inside of its own.
 #include "base/parallel.h"
 
 #include <sched.h>
@@ -14,13 +15,16 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace lrc {
 namespace {
 
-// Whether this thread is among those that are counted as busy.
+struct Task;
+// Whether this thread is among those that are counted as busy, and the region whose body it runs.
 thread_local bool counted = false;
+thread_local Task* current = nullptr;
 
 int default_threads() {
   cpu_set_t set;
@@ -32,13 +36,20 @@ int default_threads() {
 struct Task {
   const std::function<void(std::size_t, std::size_t)>* body = nullptr;
   std::size_t count = 0, grain = 1;
+  Task* parent = current;
   std::atomic<std::size_t> next{0};
   std::atomic<int> helpers{0};
   std::mutex error_mutex;
   std::exception_ptr error;
 
   bool has_chunks() const { return next.load(std::memory_order_relaxed) < count; }
+  bool inside(const Task& region) const {
+    for (const Task* outer = parent; outer; outer = outer->parent)
+      if (outer == &region) return true;
+    return false;
+  }
   void work() {
+    Task* const before = std::exchange(current, this);
     for (;;) {
       const std::size_t begin = next.fetch_add(grain, std::memory_order_relaxed);
       if (begin >= count) break;
@@ -50,6 +61,7 @@ struct Task {
         next.store(count, std::memory_order_relaxed);
       }
     }
+    current = before;
   }
 };
 
@@ -101,24 +113,57 @@ class Pool {
     if (others) wake_.notify_all();
     // Only workers that have joined are waited for: on a busy machine one may wake long after the work is done.
     for (int spins = 0; task.helpers.load(std::memory_order_acquire) != 0; ++spins) {
+      if (spins <= 2000) continue;
+      if (help_inside(task, outermost)) continue;
       if (spins > 4000) {
         const timespec moment{0, 50000};
         ::nanosleep(&moment, nullptr);
-      } else if (spins > 2000) {
+      } else {
         std::this_thread::yield();
       }
     }
   }
 
  private:
-  /// The newest region with chunks left: an inner one holds an outer one up. Nobody joins when all processors have work.
-  Task* join() {
-    if (busy_ >= threads_) return nullptr;
-    const auto found = std::find_if(open_.rbegin(), open_.rend(), [](const Task* task) { return task->has_chunks(); });
+  /// The newest region with chunks left that `fits`: an inner one holds an outer one up.
+  template <typename Fits>
+  Task* newest(Fits fits) {
+    const auto found = std::find_if(open_.rbegin(), open_.rend(), [&](const Task* task) { return task->has_chunks() && fits(*task); });
     if (found == open_.rend()) return nullptr;
     (*found)->helpers.fetch_add(1, std::memory_order_relaxed);
-    ++busy_;
     return *found;
+  }
+
+  /// For an idle worker. Nobody joins when all processors have work.
+  Task* join() {
+    if (busy_ >= threads_) return nullptr;
+    Task* const task = newest([](const Task&) { return true; });
+    if (task) ++busy_;
+    return task;
+  }
+
+  /// For a caller whose region has no chunks left but helpers at work. A caller from outside is not counted while it waits; one
+  /// that is itself inside of a body still is. Returns whether there was something to do.
+  bool help_inside(Task& region, bool outermost) {
+    Task* task = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      if (outermost && busy_ >= threads_) return false;
+      task = newest([&](const Task& other) { return other.inside(region); });
+      if (!task) return false;
+      if (outermost) {
+        counted = true;
+        ++busy_;
+      }
+    }
+    task->work();
+    task->helpers.fetch_sub(1, std::memory_order_release);
+    if (outermost) {
+      const std::lock_guard lock(mutex_);
+      counted = false;
+      --busy_;
+    }
+    return true;
   }
 
   void loop() {
