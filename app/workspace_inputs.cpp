@@ -2,34 +2,20 @@
 #include <algorithm>
 
 #include "base/files.h"
-#include "base/hash.h"
 #include "run/activation_sample.h"
+#include "run/recipe_parts.h"
 #include "workspace.h"
 #include "workspace_parts.h"
 
 namespace lrc::app {
-
-namespace {
-
-/// Everything that the sample depends on: equal keys share one folder. Bits and ranks play no part.
-std::string sample_key(const std::string& model_sha256, const Recipe& recipe) {
-  Recipe relevant;
-  relevant.rotation = recipe.rotation;
-  relevant.calibration = recipe.calibration;
-  relevant.calibration_mix = recipe.calibration_mix;
-  relevant.calibration_tokens = recipe.calibration_tokens;
-  relevant.calibration_context = recipe.calibration_context;
-  return sha256_of(model_sha256 + "\nsample\n" + to_text(relevant)).substr(0, 24);
-}
-
-}  // namespace
 
 const std::filesystem::path& Workspace::sampleFolder() const { return parts_->sample_folder; }
 
 void Workspace::dropInputs() {
   Parts& parts = *parts_;
   std::filesystem::path place, there;
-  if (!parts.model_sha256.empty() && can_sample(draft_)) place = cache_folder() / "samples" / sample_key(parts.model_sha256, draft_);
+  if (!parts.model_sha256.empty() && can_sample(draft_))
+    place = cache_folder() / "samples" / cache_key(parts.model_sha256, inputs_part(draft_));
   std::error_code code;
   if (!place.empty() && std::filesystem::exists(place / "complete", code)) there = place;
   if (place == parts.sample_place && there == parts.sample_folder) return;

@@ -3,33 +3,12 @@
 #include <algorithm>
 
 #include "base/files.h"
-#include "base/hash.h"
 #include "run/kept_sites.h"
+#include "run/recipe_parts.h"
 #include "workspace.h"
 #include "workspace_parts.h"
 
 namespace lrc::app {
-
-namespace {
-
-/// Everything that the measuring pass depends on, and nothing else: equal keys share one folder.
-std::string measurement_key(const std::string& model_sha256, const Recipe& recipe) {
-  Recipe relevant;
-  relevant.activation = recipe.activation;
-  relevant.weight = recipe.weight;
-  relevant.rotation = recipe.rotation;
-  relevant.smoothing = recipe.smoothing;
-  relevant.smoothing_strength = recipe.smoothing_strength;
-  relevant.calibration = recipe.calibration;
-  relevant.calibration_mix = recipe.calibration_mix;
-  relevant.calibration_tokens = recipe.calibration_tokens;
-  relevant.calibration_context = recipe.calibration_context;
-  relevant.damping = recipe.damping;
-  relevant.damping_toward = recipe.damping_toward;
-  return sha256_of(model_sha256 + "\n" + to_text(relevant)).substr(0, 24);
-}
-
-}  // namespace
 
 // ---- Spectra and the measuring pass ------------------------------------------------------------------------------------
 
@@ -81,7 +60,8 @@ void Workspace::dropOriginalSpectra() {
   }
   std::erase_if(parts.spectra, [](const auto& item) { return item.first.second == -1; });
   parts.measurement_folder.clear();
-  if (!parts.model_sha256.empty()) parts.measurement_folder = cache_folder() / "measurements" / measurement_key(parts.model_sha256, draft_);
+  if (!parts.model_sha256.empty())
+    parts.measurement_folder = cache_folder() / "measurements" / cache_key(parts.model_sha256, measured_part(draft_));
   const bool before = parts.measured;
   std::error_code code;
   parts.measured = !parts.measurement_folder.empty() && std::filesystem::exists(parts.measurement_folder / "complete", code);

@@ -9,8 +9,10 @@
 #include "base/hash.h"
 #include "base/progress.h"
 #include "formats/safetensors.h"
+#include "run/activation_sample.h"
 #include "run/corpus.h"
 #include "run/layer_tensors.h"
+#include "run/recipe_parts.h"
 #include "run/scheme_json.h"
 #include "tensor/dtype.h"
 
@@ -52,7 +54,7 @@ bool is_symmetric(const MatrixD& matrix) {
 }
 
 /// Tokens of a site's sample: twice its width, at least 1,024 and at most 4,096, and not above what there is.
-std::size_t sample_tokens(std::size_t width, std::size_t calibration_tokens) {
+std::size_t wanted_tokens(std::size_t width, std::size_t calibration_tokens) {
   return std::min(calibration_tokens, std::clamp<std::size_t>(2 * width, 1024, 4096));
 }
 
@@ -84,18 +86,11 @@ void trim(const fs::path& cache, std::uint64_t limit) {
 
 }  // namespace
 
+bool can_keep(const Recipe& recipe) { return can_sample(recipe) && !recipe.calibration_mix; }
+
 fs::path kept_sites_folder(const Recipe& recipe, const Model& model) {
-  const RotationChoice& rotation = recipe.rotation;
-  const Json key = {model.checkpoint().sha256(),
-                    sha256_of_file(corpus_file(recipe)),
-                    recipe.calibration_tokens,
-                    recipe.calibration_context,
-                    rotation.r1,
-                    rotation.r2,
-                    rotation.r3,
-                    rotation.r4,
-                    rotation.seed};
-  return cache_folder() / "moments" / sha256_of(key.dump()).substr(0, 24);
+  // The text's own hash beside its name: a file may change.
+  return cache_folder() / "moments" / cache_key(model.checkpoint().sha256() + sha256_of_file(corpus_file(recipe)), inputs_part(recipe));
 }
 
 std::uint64_t kept_bytes(const Model& model, std::size_t calibration_tokens) {
@@ -105,7 +100,7 @@ std::uint64_t kept_bytes(const Model& model, std::size_t calibration_tokens) {
     const Site site = layer.site();
     if (std::ranges::find(seen, site) != seen.end()) continue;
     seen.push_back(site);
-    sum += file_bytes(layer.in_features, sample_tokens(layer.in_features, calibration_tokens));
+    sum += file_bytes(layer.in_features, wanted_tokens(layer.in_features, calibration_tokens));
   }
   return sum;
 }
@@ -212,7 +207,7 @@ SiteSamples take_samples(FloatStream& stream, const TokenWindows& windows, std::
   std::map<std::size_t, Taken> taken;
   const std::size_t tokens = calibration_windows * windows.context;
   // Four times the tokens that the widest sample can want.
-  const std::size_t listened = std::min(calibration_windows, (4 * sample_tokens(tokens, tokens) + windows.context - 1) / windows.context);
+  const std::size_t listened = std::min(calibration_windows, (4 * wanted_tokens(tokens, tokens) + windows.context - 1) / windows.context);
   for (std::size_t i = 0; i < listened; ++i) {
     throw_if_stopped(stop);
     const std::size_t w = i * calibration_windows / listened;
@@ -220,7 +215,7 @@ SiteSamples take_samples(FloatStream& stream, const TokenWindows& windows, std::
                     [&](const Site& site, const float* x, std::size_t count, std::size_t width) {
                       Taken& of_site = taken[site.index()];
                       of_site.width = width;
-                      const double share = double(sample_tokens(width, tokens)) / double(listened * windows.context);
+                      const double share = double(wanted_tokens(width, tokens)) / double(listened * windows.context);
                       for (std::size_t t = 0; t < count; ++t) {
                         // Multiples of the golden ratio are spread as evenly as numbers can be.
                         const auto place = std::uint32_t(of_site.seen++) * 2654435769u;

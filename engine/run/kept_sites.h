@@ -23,6 +23,8 @@ struct KeptSite {
   MatrixF sample;         ///< (tokens, in), rounded to float16
 };
 
+/// Whether moments are kept for such a recipe: not behind smoothing, imported rotations or of two texts, where no layer is solved alone.
+bool can_keep(const Recipe& recipe);
 /// Where the sites of this model, text and rotation are kept: CACHE/moments/KEY. Reads the calibration text for its hash.
 std::filesystem::path kept_sites_folder(const Recipe& recipe, const Model& model);
 /// Bytes that all sites of the model take for one activation scheme.

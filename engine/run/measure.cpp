@@ -18,35 +18,13 @@
 #include "run/kept_sites.h"
 #include "run/layer_file.h"
 #include "run/layer_tensors.h"
+#include "run/recipe_parts.h"
 #include "run/run_folder.h"
 #include "run/runner.h"
 #include "run/spectra.h"
 
 namespace lrc {
 namespace {
-
-/// The choices that a measurement depends on: one scheme for all layers, no rules.
-Recipe relevant_part(const Recipe& recipe) {
-  Recipe relevant;
-  relevant.name = "measurement";
-  relevant.method = "rtn";
-  relevant.rank = {false, 0};
-  relevant.weight = recipe.weight;
-  relevant.activation = recipe.activation;
-  if (relevant.weight.group_size == 0) relevant.weight.group_size = default_block(relevant.weight.format);
-  if (relevant.activation.group_size == 0) relevant.activation.group_size = default_block(relevant.activation.format);
-  relevant.rotation = recipe.rotation;
-  relevant.smoothing = recipe.smoothing;
-  relevant.smoothing_strength = recipe.smoothing_strength;
-  relevant.calibration = recipe.calibration;
-  relevant.calibration_mix = recipe.calibration_mix;
-  relevant.calibration_tokens = recipe.calibration_tokens;
-  relevant.calibration_context = recipe.calibration_context;
-  relevant.damping = recipe.damping;
-  relevant.damping_toward = recipe.damping_toward;
-  relevant.held_out_windows = 0;
-  return relevant;
-}
 
 Json read_facts(const std::filesystem::path& folder) {
   const auto file = folder / "measure.json";
@@ -95,7 +73,7 @@ LayerSpectrum measured(const MatrixD& weight, const SiteStatistics& site, const 
 void measure(const Model& model, const Recipe& recipe, const std::filesystem::path& folder, Progress& progress, std::stop_token stop,
              const std::filesystem::path& sample_folder, const std::filesystem::path& keep) {
   throw_if_stopped(stop);
-  const Recipe relevant = relevant_part(recipe);
+  const Recipe relevant = measured_part(recipe);
   if (relevant.weight.bits < 16)
     if (const auto problem = problem_of(relevant, model)) throw Error(ErrorKind::bad_input, *problem);
   const auto corpus = open_corpus(relevant, model);
@@ -136,7 +114,7 @@ void measure(const Model& model, const Recipe& recipe, const std::filesystem::pa
     SampleGatherer gatherer(model, relevant.rotation, corpus);
     const SiteSchemes schemes(site_count(model.config()), relevant.activation);
     // All of them or none: a layer that is ready and its neighbour that is not would be hard to explain.
-    const bool keeps = !keep.empty() && kept_bytes(model, corpus.calibration_tokens()) <= most_kept_bytes(keep);
+    const bool keeps = !keep.empty() && can_keep(relevant) && kept_bytes(model, corpus.calibration_tokens()) <= most_kept_bytes(keep);
     for (std::size_t block = 0; block < blocks; ++block) {
       throw_if_stopped(stop);
       stream.load();

@@ -3,6 +3,7 @@
 
 #include <fstream>
 
+#include "run/kept_sites.h"
 #include "run/layer_file.h"
 #include "run/layer_trials.h"
 #include "run/spectra.h"
@@ -75,6 +76,22 @@ TEST(SolveAlone, MeasuringKeepsWhatItNeeds) {
   carry_out(small_request(place.folder.path() / "run", place.recipe));
   EXPECT_EQ(place.alone({place.layer(down)}, place.recipe).begin()->second,
             layer_bytes(place.folder.path() / "run").at(std::string(down) + ".safetensors"));
+}
+
+TEST(SolveAlone, MeasuringKeepsNothingOfAnotherBasis) {
+  Place place;
+  Recipe smoothed = place.recipe;
+  smoothed.smoothing = Smoothing::smoothquant;
+  measure(place.model, smoothed, place.folder.path() / "measured", place.progress, {}, {}, place.keep);
+  EXPECT_FALSE(is_ready_to_solve(place.model, place.recipe, {place.layer(down)}, place.keep)) << "moments of scaled channels";
+  EXPECT_NE(kept_sites_folder(smoothed, place.model), kept_sites_folder(place.recipe, place.model));
+  Recipe shorter = place.recipe;
+  shorter.calibration_tokens /= 2;
+  EXPECT_NE(kept_sites_folder(shorter, place.model), kept_sites_folder(place.recipe, place.model));
+  Recipe other = place.recipe;  // what the solve chooses plays no part
+  other.rank = {false, 3};
+  other.damping = 0.05;
+  EXPECT_EQ(kept_sites_folder(other, place.model), kept_sites_folder(place.recipe, place.model));
 }
 
 TEST(SolveAlone, RefusesWhatDependsOnOtherLayers) {
