@@ -242,6 +242,8 @@ TEST(Recipe, ShippedRecipesAreCanonicalAndNamed) {
                                              "LRC 10 % for llama.cpp",
                                              "LRC 10 % damped toward W",
                                              "LRC 10 % int8, activation groups 64",
+                                             "LRC 10 %, activation groups 64",
+                                             "LRC 30 %, activation groups 64",
                                              "L²QER W4A8",
                                              "L²QER W4A6",
                                              "L²QER W3A8",
