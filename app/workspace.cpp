@@ -146,11 +146,11 @@ void Workspace::editDraft(const QString& undo_name, const Recipe& recipe, int me
 }
 
 void Workspace::applyDraft(const Recipe& recipe) {
-  const bool measured_otherwise = !(recipe.activation == draft_.activation) || !same_transforms(recipe, draft_) ||
-                                  recipe.calibration != draft_.calibration || recipe.calibration_mix != draft_.calibration_mix ||
-                                  recipe.calibration_tokens != draft_.calibration_tokens ||
-                                  recipe.calibration_context != draft_.calibration_context || !(recipe.weight == draft_.weight) ||
-                                  recipe.damping != draft_.damping || recipe.damping_toward != draft_.damping_toward;
+  const bool measured_otherwise =
+      !(recipe.activation == draft_.activation) || !same_transforms(recipe, draft_) || recipe.calibration != draft_.calibration ||
+      recipe.calibration_mix != draft_.calibration_mix || recipe.calibration_tokens != draft_.calibration_tokens ||
+      recipe.calibration_context != draft_.calibration_context || recipe.skip_first_positions != draft_.skip_first_positions ||
+      !(recipe.weight == draft_.weight) || recipe.damping != draft_.damping || recipe.damping_toward != draft_.damping_toward;
   draft_ = recipe;
   parts_->schemes_known = parts_->inherited_known = false;
   parts_->problem.reset();
@@ -275,6 +275,7 @@ QStringList Workspace::pendingChanges() const {
   change(tr("second calibration text"), mix(before.calibration_mix), mix(now.calibration_mix));
   change(tr("calibration tokens"), QString::number(before.calibration_tokens), QString::number(now.calibration_tokens));
   change(tr("calibration context"), QString::number(before.calibration_context), QString::number(now.calibration_context));
+  change(tr("first positions left out"), QString::number(before.skip_first_positions), QString::number(now.skip_first_positions));
   change(tr("damping"), QString::number(before.damping), QString::number(now.damping));
   change(tr("damping toward"), before.damping_toward == DampingToward::original ? tr("the original") : tr("zero"),
          now.damping_toward == DampingToward::original ? tr("the original") : tr("zero"));

@@ -50,6 +50,8 @@ void add_recipe_options(CLI::App& command, RecipeOptions& r) {
   add("--calibration-mix", r.calibration_mix, "FILE[:SHARE]: a second text and its part of the windows (a half), or none");
   add("--calibration-tokens", r.calibration_tokens, "Rounded up to whole windows");
   add("--calibration-context", r.calibration_context, "Tokens of a window");
+  add("--skip-first-positions", r.skip_first_positions,
+      "Leave the first N positions of every window out of what is measured (massive activations)");
   add("--damping", r.damping, "Of the second moments, relative to their mean diagonal");
   add("--damping-toward", r.damping_toward,
       "What the damping falls back to where calibration shows nothing: zero, or original (tokens with Y = X)");

@@ -144,6 +144,7 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
   if (o.calibration_mix) recipe.calibration_mix = parse_mix(*o.calibration_mix);
   if (o.calibration_tokens) recipe.calibration_tokens = *o.calibration_tokens;
   if (o.calibration_context) recipe.calibration_context = *o.calibration_context;
+  if (o.skip_first_positions) set_field(recipe, "skip_first_positions", *o.skip_first_positions, "the command line");
   if (o.layers) recipe.layers = *o.layers;
   for (const auto& text : o.set) recipe.overrides.push_back(parse_override(text));
   if (!(recipe == original)) {

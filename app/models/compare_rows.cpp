@@ -127,6 +127,7 @@ std::vector<CompareRow> compare_runs(const RunEntry* a, const RunEntry* b, const
   rows.choice(tr("Damped toward"),
               [](const Recipe& r) { return r.damping_toward == DampingToward::original ? tr("the original") : tr("zero"); });
   rows.choice(tr("Calibration tokens"), [](const Recipe& r) { return format_count(r.calibration_tokens); });
+  rows.choice(tr("First positions left out"), [](const Recipe& r) { return QString::number(r.skip_first_positions); });
   rows.choice(tr("Calibration text"), [](const Recipe& r) {
     const auto file_name = [](const std::string& path) { return QString::fromStdString(std::filesystem::path(path).filename().string()); };
     const QString text = r.calibration.empty() ? tr("WikiText-2") : file_name(r.calibration);

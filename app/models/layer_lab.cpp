@@ -35,10 +35,14 @@ void LayerLab::forget() {
   emit progressChanged();
 }
 
-std::string LayerLab::basis() const {
+std::string LayerLab::basis() const { return basis(workspace_.draft().skip_first_positions); }
+
+std::string LayerLab::basis(std::size_t skip_first_positions) const {
   const Recipe& draft = workspace_.draft();
   const RotationChoice& r = draft.rotation;
-  return Json({r.file, r.r1, r.r2, r.r3, r.r4, r.seed, draft.calibration, draft.calibration_tokens, draft.calibration_context}).dump();
+  return Json({r.file, r.r1, r.r2, r.r3, r.r4, r.seed, draft.calibration, draft.calibration_tokens, draft.calibration_context,
+               skip_first_positions})
+      .dump();
 }
 
 const LayerScheme* LayerLab::draftScheme(int layer) const {
@@ -146,11 +150,16 @@ void LayerLab::stopSolving() {
 const LayerLab::Tried* LayerLab::tried(int layer) const {
   const LayerScheme* scheme = draftScheme(layer);
   const auto found = tried_.find(layer);
-  if (!scheme || found == tried_.end() || found->second->basis != basis()) return nullptr;
+  if (!scheme || found == tried_.end()) return nullptr;
   const Tried& tried = *found->second;
-  const auto& suggestions = tried.trials.suggestions;
-  const bool of_draft = tried.scheme == *scheme ||
-                        std::any_of(suggestions.begin(), suggestions.end(), [&](const Suggestion& each) { return each.scheme == *scheme; });
+  const std::size_t skipped = tried.recipe.skip_first_positions;
+  if (tried.basis != basis(skipped)) return nullptr;
+  const auto has = [&](const LayerScheme& wanted, std::size_t first) {
+    return wanted == *scheme && workspace_.draft().skip_first_positions == first;
+  };
+  const bool of_draft = has(tried.scheme, skipped) || std::ranges::any_of(tried.trials.suggestions, [&](const Suggestion& each) {
+                          return has(each.scheme, each.skip_first_positions.value_or(skipped));
+                        });
   return of_draft ? &tried : nullptr;
 }
 
@@ -161,6 +170,7 @@ const LayerTrials* LayerLab::trials(int layer) const {
 
 bool LayerLab::isSet(int layer, const Suggestion& suggestion) const {
   const LayerScheme* scheme = draftScheme(layer);
+  if (suggestion.skip_first_positions) return workspace_.draft().skip_first_positions == *suggestion.skip_first_positions;
   return scheme && *scheme == suggestion.scheme;
 }
 
@@ -246,6 +256,13 @@ void LayerLab::tryActivations(int layer, std::shared_ptr<Tried> tried) {
 
 void LayerLab::take(int layer, const Suggestion& suggestion) {
   const Model& model = *workspace_.model();
+  if (suggestion.skip_first_positions) {
+    Recipe changed = workspace_.draft();
+    changed.skip_first_positions = *suggestion.skip_first_positions;
+    workspace_.editDraft(QString::fromStdString(suggestion.title), changed);
+    emit trialsChanged(layer);
+    return;
+  }
   std::vector<int> layers;
   for (std::size_t i = 0; i < model.layers().size(); ++i)
     if (std::ranges::find(suggestion.layers, model.layers()[i].name) != suggestion.layers.end()) layers.push_back(int(i));

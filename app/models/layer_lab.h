@@ -64,6 +64,7 @@ class LayerLab : public QObject {
     LayerTrials trials;
   };
   std::string basis() const;
+  std::string basis(std::size_t skip_first_positions) const;  ///< the draft's, with these left out
   const LayerScheme* draftScheme(int layer) const;
   const Tried* tried(int layer) const;
   void tryActivations(int layer, std::shared_ptr<Tried> tried);

@@ -24,6 +24,7 @@ std::optional<Prediction> prediction_of(const Workspace& workspace, int layer) {
   const LayerInfo& info = layers[std::size_t(layer)];
   const auto& draft = workspace.draftSchemes()[std::size_t(layer)];
   if (!draft || !same_transforms(b->manifest.recipe, workspace.draft())) return {};
+  if (b->manifest.recipe.skip_first_positions != workspace.draft().skip_first_positions) return {};  // errors over other tokens
   try {
     LayerScheme ran = effective_scheme(b->manifest.recipe, info);
     ran.rank = draft->rank;

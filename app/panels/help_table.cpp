@@ -120,11 +120,16 @@ void HelpTable::refresh() {
       QFont number = font_of_points(font(), 9, each.loss < trials->now.loss);
       number.setItalic(each.estimated);
       error->setFont(number);
-      error->setToolTip(each.estimated
-                            ? tr("Estimate: this layer’s %1 % times what the change does on a sample of the activations: %2 %")
-                                  .arg(format_error(trials->now.loss))
-                                  .arg(100 * each.loss, 0, 'g', 6)
-                            : tr("Solved: %1 % instead of %2 %").arg(100 * each.loss, 0, 'g', 6).arg(format_error(trials->now.loss)));
+      if (each.skip_first_positions)
+        error->setToolTip(tr("Estimate on a sample: a run’s error over the positions that are left. There it is %1 % as things are, and "
+                             "%2 % when position 0 is left out.")
+                              .arg(format_error(each.elsewhere_now), format_error(each.elsewhere_loss)));
+      else
+        error->setToolTip(each.estimated
+                              ? tr("Estimate: this layer’s %1 % times what the change does on a sample of the activations: %2 %")
+                                    .arg(format_error(trials->now.loss))
+                                    .arg(100 * each.loss, 0, 'g', 6)
+                              : tr("Solved: %1 % instead of %2 %").arg(100 * each.loss, 0, 'g', 6).arg(format_error(trials->now.loss)));
       const double bits = each.bits_per_weight;
       put(row, 2,
           std::abs(bits) < 0.005 ? QStringLiteral("0")
@@ -138,7 +143,8 @@ void HelpTable::refresh() {
       button->setFixedHeight(20);
       button->setFixedWidth(QFontMetrics(small).horizontalAdvance("set  Try"));
       button->setAccessibleName(tr("Try %1, error %2 per cent").arg(title, format_error(each.loss)));
-      button->setToolTip(each.layers.size() > 1
+      button->setToolTip(each.skip_first_positions ? tr("Writes it into the draft, for the whole run")
+                         : each.layers.size() > 1
                              ? tr("Writes it into the draft, for all %1 layers that read this input").arg(each.layers.size())
                              : tr("Writes it into the draft"));
       grid_->addWidget(button, row, 3);

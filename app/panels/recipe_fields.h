@@ -91,7 +91,7 @@ class RecipeFields : public QWidget {
   BudgetBox* budget_ = nullptr;
   QComboBox *method_ = nullptr, *group_ = nullptr, *weight_clip_ = nullptr, *act_group_ = nullptr, *kv_group_ = nullptr,
             *rank_rule_ = nullptr, *damping_toward_ = nullptr, *smoothing_ = nullptr;
-  QSpinBox *passes_ = nullptr, *seed_ = nullptr, *tokens_ = nullptr, *context_ = nullptr, *held_out_ = nullptr;
+  QSpinBox *passes_ = nullptr, *seed_ = nullptr, *tokens_ = nullptr, *context_ = nullptr, *held_out_ = nullptr, *skip_first_ = nullptr;
   QSpinBox *refine_ = nullptr, *steps_ = nullptr, *square_ = nullptr;
   QCheckBox *deflate_ = nullptr, *r1_ = nullptr, *r2_ = nullptr, *r3_ = nullptr, *r4_ = nullptr, *skip_ = nullptr, *kv_zeros_ = nullptr;
   NumberBar *weight_bits_ = nullptr, *act_bits_ = nullptr, *kv_bits_ = nullptr;

@@ -338,6 +338,9 @@ void RecipeFields::make_calibration() {
   context_ = spin("recipeCalibrationContext", tr("Context"), 16, 131072, 256, 14, &Recipe::calibration_context);
   held_out_ = spin("recipeHeldOut", tr("Held-out"), 0, 64, 1, 15, &Recipe::held_out_windows);
   held_out_->setToolTip(tr("Windows after the calibration ones that only measure."));
+  skip_first_ = spin("recipeSkipFirst", tr("Leave out"), 0, 4096, 1, 16, &Recipe::skip_first_positions);
+  skip_first_->setToolTip(tr(
+      "The first positions of every window: many models keep huge activations at position 0, which then rule what is measured. 0: none."));
   const auto number = [&](const char* object_name, const QString& label, double Recipe::*member, std::optional<double> Override::*own) {
     auto* line = new QLineEdit(this);
     line->setObjectName(object_name);

@@ -198,6 +198,7 @@ void RecipeFields::show_values() {
   tokens_->setValue(int(draft.calibration_tokens));
   context_->setValue(int(draft.calibration_context));
   held_out_->setValue(int(draft.held_out_windows));
+  skip_first_->setValue(int(draft.skip_first_positions));
   if (!damping_->hasFocus()) damping_->setText(plain_number(shown.damping));
   damping_toward_->setCurrentIndex(damping_toward_->findData(int(shown.damping_toward)));
   if (!gptq_damping_->hasFocus()) gptq_damping_->setText(plain_number(shown.gptq_damping));
@@ -246,7 +247,10 @@ void RecipeFields::show_summaries() {
   correction_section_->setSummary(tr("rank %1").arg(QString::fromStdString(to_string(draft.rank))));
   rules_section_->setSummary(rules_->summary());
   budget_section_->setSummary(budget_->summary());
-  calibration_section_->setSummary(tr("%1, %2 tokens").arg(text_->text(), format_count(draft.calibration_tokens)));
+  QString calibration = tr("%1, %2 tokens").arg(text_->text(), format_count(draft.calibration_tokens));
+  if (draft.skip_first_positions == 1) calibration += tr(", without position 0");
+  if (draft.skip_first_positions > 1) calibration += tr(", without the first %1 positions").arg(draft.skip_first_positions);
+  calibration_section_->setSummary(calibration);
 }
 
 }  // namespace lrc::app

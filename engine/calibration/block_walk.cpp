@@ -38,8 +38,16 @@ BlockWalk::BlockWalk(Transformer& transformer, const TokenWindows& windows, std:
     : transformer_(&transformer),
       calibration_windows_(std::min(calibration_windows, windows.windows.size())),
       context_(windows.context),
+      skipped_(windows.skipped_positions),
       hidden_(transformer.backend(), spill_folder) {
   if (calibration_windows_ == 0) throw Error(ErrorKind::bad_input, "Calibration needs at least one window of text.");
+  if (skipped_ >= context_)
+    throw Error(ErrorKind::bad_input, "Leaving out the first " + std::to_string(skipped_) + " positions leaves nothing of windows of " +
+                                          std::to_string(context_) + " tokens.");
+  if (skipped_ > 0 && transformer.config().experts > 0)
+    throw Error(ErrorKind::unsupported,
+                "The first positions cannot be left out for models with experts: a token that is routed to one "
+                "has lost its position; set skip_first_positions to 0.");
   for (const auto& window : windows.windows) hidden_.add(transformer_->embed(window));
 }
 
@@ -62,7 +70,7 @@ std::vector<BlockMoments> BlockWalk::advance(std::span<const SiteSchemes> activa
         for (std::size_t a = 0; a < activations.size(); ++a) {
           throw_if_stopped(stop);
           auto& by_site = w < calibration_windows_ ? moments[a].by_site : moments[a].held_out_by_site;
-          accumulate(by_site[site.index()], x, tokens, width, activations[a][site.index()]);
+          accumulate(by_site[site.index()], x + skipped_ * width, tokens - skipped_, width, activations[a][site.index()]);
         }
         if (listener) listener(w, site, x, tokens, width);
       };
@@ -78,9 +86,12 @@ std::vector<BlockMoments> BlockWalk::advance(std::span<const SiteSchemes> activa
 }
 
 void BlockWalk::observe(const SiteObserver& observer, std::stop_token stop) {
+  const SiteObserver behind_skipped = [&](const Site& site, const float* x, std::size_t tokens, std::size_t width) {
+    observer(site, x + skipped_ * width, tokens - skipped_, width);
+  };
   for (std::size_t w = 0; w < calibration_windows_; ++w) {
     throw_if_stopped(stop);
-    transformer_->run_block(next_ - first_block_, hidden_.copy(w), context_, observer);
+    transformer_->run_block(next_ - first_block_, hidden_.copy(w), context_, behind_skipped);
   }
 }
 
@@ -109,7 +120,7 @@ BlockMoments BlockWalk::peek(const SiteSchemes& activation, std::stop_token stop
                     [&](const Site& site, const float* x, std::size_t tokens, std::size_t width) {
                       throw_if_stopped(stop);
                       if (wanted(site)) {
-                        accumulate(by_site[site.index()], x, tokens, width, activation[site.index()]);
+                        accumulate(by_site[site.index()], x + skipped_ * width, tokens - skipped_, width, activation[site.index()]);
                         ++seen;
                       }
                       return seen == awaited && awaited != 0;

@@ -36,14 +36,12 @@ void listen_to_block(Transformer& transformer, std::size_t block, const Buffer& 
 /// Sees what enters each site of a block (after online rotations, before quantization), window by window: x (tokens, width).
 using WindowObserver = std::function<void(std::size_t window, const Site& site, const float* x, std::size_t tokens, std::size_t width)>;
 
-/// Sees what enters each site of a block (after online rotations, before quantization), window by window: x (tokens, width).
-using WindowObserver = std::function<void(std::size_t window, const Site& site, const float* x, std::size_t tokens, std::size_t width)>;
-
 /// Hidden states of all windows, advanced block by block.
 class BlockWalk {
  public:
   /// The first `calibration` windows gather moments, the rest are held out. With a `spill_folder` hidden states are kept in a file
-  /// there; what is gathered does not depend on it.
+  /// there; what is gathered does not depend on it. Throws Error(unsupported) where positions are to be skipped in a model with
+  /// experts, whose tokens have lost their position.
   BlockWalk(Transformer& transformer, const TokenWindows& windows, std::size_t calibration_windows,
             const std::filesystem::path& spill_folder = {});
 
@@ -52,15 +50,16 @@ class BlockWalk {
   void use(Transformer& transformer, std::size_t first_block);
 
   std::size_t next_block() const { return next_; }
+  std::size_t skipped_positions() const { return skipped_; }
   /// Runs the next block over all windows and gathers moments for its sites, once for each of `activations`: runs that differ
-  /// in nothing else share the forward pass.
+  /// in nothing else share the forward pass. The listener sees every position.
   std::vector<BlockMoments> advance(std::span<const SiteSchemes> activations, std::stop_token stop, const WindowObserver& listener = {});
   BlockMoments advance(const SiteSchemes& activation, std::stop_token stop) {
     return std::move(advance(std::span(&activation, 1), stop).front());
   }
   /// The moments of advance() without moving on; those of sites and windows that are not listened to stay empty.
   BlockMoments peek(const SiteSchemes& activation, std::stop_token stop, const Listening& listening = {});
-  /// Runs the next block over the calibration windows for an observer alone and does not move on.
+  /// Runs the next block over the calibration windows for an observer alone, which sees the positions that count, and does not move on.
   void observe(const SiteObserver& observer, std::stop_token stop);
   /// Of every window, at the door of the next block.
   const HiddenStates& hidden() const { return hidden_; }
@@ -69,7 +68,7 @@ class BlockWalk {
 
  private:
   Transformer* transformer_;
-  std::size_t calibration_windows_, next_ = 0, first_block_ = 0, context_;
+  std::size_t calibration_windows_, next_ = 0, first_block_ = 0, context_, skipped_;
   HiddenStates hidden_;
 };
 

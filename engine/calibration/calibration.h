@@ -17,6 +17,10 @@ std::string read_corpus(const std::filesystem::path& file);
 struct TokenWindows {
   std::size_t context = 0;
   std::vector<std::vector<TokenId>> windows;
+  /// The first positions of every window, which carry massive activations in many models (methods.md pitfall 13): they are
+  /// read, but nothing is measured there. Below `context`.
+  std::size_t skipped_positions = 0;
+  std::size_t measured_positions() const { return context - skipped_positions; }
   std::size_t tokens() const { return windows.size() * context; }
 };
 TokenWindows cut_windows(const std::vector<TokenId>& ids, std::size_t context, std::size_t count, const std::string& origin);

@@ -9,10 +9,6 @@ namespace {
 // Where over-fitting begins to show on held-out tokens (methods.md 1.4).
 constexpr std::size_t enough_tokens_a_feature = 4;
 
-void scale(MatrixD& matrix, double factor) {
-  for (double& value : matrix.flat()) value *= factor;
-}
-
 /// `tokens` inputs without a preferred direction, of which the quantizer takes nothing away: X = Y.
 SecondMoments white_inputs(std::size_t width, std::size_t tokens, double energy) {
   SecondMoments moments;
@@ -51,9 +47,7 @@ ExpertSupport support_expert(SecondMoments& moments, std::size_t width, const Se
   SecondMoments filling;
   if (from_all) {
     filling = *all;
-    const double factor = double(lacking) / double(all->tokens);
-    for (MatrixD* matrix : {&filling.s_y, &filling.s_ey, &filling.s_e}) scale(*matrix, factor);
-    for (double& sum : filling.channels.sum_of_magnitudes) sum *= factor;
+    filling.scale(double(lacking) / double(all->tokens));
     filling.tokens = lacking;
   } else {
     const double energy = moments.tokens > 0 ? mean_square(moments) : 1.0;

@@ -234,6 +234,13 @@ void SecondMoments::merge(const SecondMoments& other) {
   add(s_d, other.s_d);
 }
 
+void SecondMoments::scale(double factor) {
+  tokens = std::size_t(std::llround(double(tokens) * factor));
+  for (MatrixD* matrix : {&s_y, &s_ey, &s_e, &s_dx, &s_dy, &s_d})
+    for (double& value : matrix->flat()) value *= factor;
+  for (double& sum : channels.sum_of_magnitudes) sum *= factor;
+}
+
 void ChannelStatistics::merge(const ChannelStatistics& other) {
   if (other.largest.empty()) return;
   if (largest.empty()) {

@@ -33,6 +33,8 @@ struct SecondMoments {
   MatrixD s_x() const;   ///< S_y − S_ey − S_yeᵀ… = X Xᵀ
   MatrixD s_xy() const;  ///< S_y − S_ey = X Yᵀ
   void merge(const SecondMoments& other);
+  /// As if every token had come `factor` times; `tokens` is rounded. Largest values and batch means stay.
+  void scale(double factor);
 };
 
 /// Adds tokens of x (tokens, width): activations are quantized by `scheme` (off: Y = X), products of fixed chunks in

@@ -26,7 +26,7 @@ struct Piece {
 std::vector<Piece> pieces_of(const RefineRequest& request) {
   std::vector<Piece> pieces;
   for (std::size_t w = 0; w < request.training_windows; ++w)
-    for (std::size_t first = 0; first < request.context; first += kPieceTokens)
+    for (std::size_t first = request.skipped_positions; first < request.context; first += kPieceTokens)
       pieces.push_back({w, first, std::min(kPieceTokens, request.context - first)});
   std::uint64_t state = request.seed;
   const auto next = [&state] {  // splitmix64
@@ -109,10 +109,11 @@ class BlockTraining {
     double sum = 0;
     for (std::size_t w = first; w < first + count; ++w) {
       throw_if_stopped(stop_);
-      const MatrixF output = block_.forward(rows(request_.inputs[w], request_.context), 0, false);
-      sum += loss_of(output, rows(request_.targets[w], request_.context), 0, nullptr);
+      const std::size_t first_position = request_.skipped_positions;
+      const MatrixF output = block_.forward(rows(request_.inputs[w], request_.context), first_position, false);
+      sum += loss_of(output, rows(request_.targets[w], request_.context).from(first_position), 0, nullptr);
     }
-    return sum / double(count * request_.context);
+    return sum / double(count * (request_.context - request_.skipped_positions));
   }
 
   void descend(const Piece& piece) {

@@ -28,6 +28,7 @@ struct RefineRequest {
   std::span<const float*const> inputs, targets;  ///< by window, (context, hidden)
   std::size_t training_windows = 0;              ///< the first ones; the rest decides which iterate is kept
   std::size_t context = 0;
+  std::size_t skipped_positions = 0;  ///< the first ones of each window: attended to, but no part of the loss
   int steps = 0;
   std::uint64_t seed = 0;
 };

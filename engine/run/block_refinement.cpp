@@ -58,6 +58,7 @@ RefinedBlock BlockRefinement::run(FloatStream& stream, std::size_t block, const 
                               .targets = to,
                               .training_windows = calibration_windows_,
                               .context = context_,
+                              .skipped_positions = stream.skipped_positions(),
                               .steps = recipe_.refine,
                               .seed = recipe_.rotation.seed};
   const RefineOutcome outcome = refine_block(request, layers, stop);

@@ -108,6 +108,7 @@ std::string flags_from(const Recipe& recipe, const Recipe& base) {
   flag(mix != base.calibration_mix, "calibration-mix", mix ? mix->text + ":" + number(mix->share) : "none");
   flag(recipe.calibration_tokens != base.calibration_tokens, "calibration-tokens", std::to_string(recipe.calibration_tokens));
   flag(recipe.calibration_context != base.calibration_context, "calibration-context", std::to_string(recipe.calibration_context));
+  flag(recipe.skip_first_positions != base.skip_first_positions, "skip-first-positions", std::to_string(recipe.skip_first_positions));
   flag(recipe.layers != base.layers, "layers", recipe.layers);
   for (std::size_t i = base.overrides.size(); i < recipe.overrides.size(); ++i) flag(true, "set", to_string(recipe.overrides[i]));
   return text;

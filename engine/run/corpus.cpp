@@ -61,6 +61,7 @@ RunCorpus open_corpus(const Recipe& recipe, const Model& model) {
     corpus.mix_sha256 = texts.back().sha256;
   }
   corpus.windows.context = context;
+  corpus.windows.skipped_positions = recipe.skip_first_positions;
   auto& windows = corpus.windows.windows;
   for (const Text& text : texts) windows.insert(windows.end(), text.calibration.windows.begin(), text.calibration.windows.end());
   corpus.calibration_windows = windows.size();

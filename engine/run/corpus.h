@@ -14,7 +14,8 @@ struct RunCorpus {
   std::string mix_path, mix_sha256;  ///< of the second text; empty when there is none
   TokenWindows windows;              ///< calibration windows first, then the held-out ones
   std::size_t calibration_windows = 0;
-  std::size_t calibration_tokens() const { return calibration_windows * windows.context; }
+  /// That are measured: without the first positions that the recipe leaves out.
+  std::size_t calibration_tokens() const { return calibration_windows * windows.measured_positions(); }
   std::string identity() const { return mix_sha256.empty() ? sha256 : sha256 + "+" + mix_sha256; }
 };
 std::filesystem::path corpus_file(const Recipe& recipe);

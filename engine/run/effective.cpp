@@ -137,6 +137,12 @@ std::optional<std::string> problem_of(const Recipe& recipe, const Model& model) 
              "kv_bits to 16.";
     if (recipe.refine > 0 && recipe.held_out_windows == 0)
       return "Refinement keeps the iterate that is best on held-out windows; set held_out_windows to 1 or more, or refine to 0.";
+    if (recipe.skip_first_positions > 0 && config.experts > 0)
+      return "Leaving out the first positions is not part of this version for models with experts: a token that is routed to one has lost "
+             "its position; set skip_first_positions to 0.";
+    if (const std::size_t context = std::min(recipe.calibration_context, config.context); recipe.skip_first_positions >= context)
+      return "Leaving out the first " + std::to_string(recipe.skip_first_positions) + " positions leaves nothing of windows of " +
+             std::to_string(context) + " tokens; set skip_first_positions to " + std::to_string(context - 1) + " or less.";
     if (recipe.stream != Stream::fp && config.experts > 0)
       return "The stream " + std::string(name(recipe.stream)) +
              " is not part of this version for models with experts, whose tokens go other ways behind a quantized prefix; use fp.";

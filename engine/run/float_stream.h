@@ -38,6 +38,8 @@ class FloatStream {
   const std::shared_ptr<Backend>& shared_backend() const { return backend_; }
   /// Of every window, at the door of the loaded block.
   const HiddenStates& hidden() const { return walk_->hidden(); }
+  /// The first positions of each window, where nothing is measured.
+  std::size_t skipped_positions() const { return walk_->skipped_positions(); }
   /// Lets somebody see the sites of the loaded block over the calibration windows.
   void observe(const SiteObserver& observer, std::stop_token stop) { walk_->observe(observer, stop); }
   /// Moments of the loaded block's sites without leaving it: another activation scheme may be tried after it.

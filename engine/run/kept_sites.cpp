@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* format_version = "1";
+constexpr const char* format_version = "2";
 constexpr const char* advice = "; delete it, it is made anew.";
 
 fs::path file_of(const fs::path& folder, const Site& site, const ActivationScheme& scheme) {
@@ -89,8 +89,10 @@ void trim(const fs::path& cache, std::uint64_t limit) {
 bool can_keep(const Recipe& recipe) { return can_sample(recipe) && !recipe.calibration_mix; }
 
 fs::path kept_sites_folder(const Recipe& recipe, const Model& model) {
+  Recipe part = inputs_part(recipe);
+  part.skip_first_positions = recipe.skip_first_positions;
   // The text's own hash beside its name: a file may change.
-  return cache_folder() / "moments" / cache_key(model.checkpoint().sha256() + sha256_of_file(corpus_file(recipe)), inputs_part(recipe));
+  return cache_folder() / "moments" / cache_key(model.checkpoint().sha256() + sha256_of_file(corpus_file(recipe)), part);
 }
 
 std::uint64_t kept_bytes(const Model& model, std::size_t calibration_tokens) {
@@ -115,12 +117,13 @@ std::uint64_t most_kept_bytes(const fs::path& folder) {
 }
 
 void keep_site(const fs::path& folder, const Site& site, const ActivationScheme& scheme, const SecondMoments& moments,
-               const MatrixF& sample) {
+               const InputSample& sample) {
   const auto file = file_of(folder, site, scheme);
   const fs::path cache = folder.parent_path();
   const std::uint64_t limit = most_kept_bytes(cache);
   // Only moments that the lower triangles bring back to the bit.
-  if (file_bytes(moments.width(), sample.rows()) > limit || moments.has_drift() || !is_symmetric(moments.s_y) || !is_symmetric(moments.s_e))
+  if (file_bytes(moments.width(), sample.inputs.rows() + sample.first.rows()) > limit || moments.has_drift() ||
+      !is_symmetric(moments.s_y) || !is_symmetric(moments.s_e))
     return;
   std::error_code code;
   fs::create_directories(file.parent_path(), code);
@@ -132,7 +135,9 @@ void keep_site(const fs::path& folder, const Site& site, const ActivationScheme&
   write_row(out, "sum_of_magnitudes", moments.channels.sum_of_magnitudes);
   write_row(out, "largest", moments.channels.largest);
   write_row(out, "largest_batch_mean", moments.channels.largest_batch_mean);
-  if (!sample.empty()) out.add_half("sample", sample);
+  if (!sample.empty()) out.add_half("sample", sample.inputs);
+  if (!sample.first.empty()) out.add_half("first", sample.first);
+  out.set_metadata("first_tokens", std::to_string(sample.first_tokens));
   out.set_metadata("format_version", format_version);
   out.set_metadata("tokens", std::to_string(moments.tokens));
   out.write(file);
@@ -162,8 +167,14 @@ std::optional<KeptSite> kept_site(const fs::path& folder, const Site& site, cons
   }
   KeptSite kept;
   SecondMoments& moments = kept.moments;
-  const std::string tokens = text("tokens");
-  if (std::from_chars(tokens.data(), tokens.data() + tokens.size(), moments.tokens).ec != std::errc()) refuse("tokens is no number");
+  const auto count = [&](const char* key) {
+    const std::string digits = text(key);
+    std::size_t value = 0;
+    if (std::from_chars(digits.data(), digits.data() + digits.size(), value).ec != std::errc()) refuse(std::string(key) + " is no number");
+    return value;
+  };
+  moments.tokens = count("tokens");
+  kept.sample.first_tokens = count("first_tokens");
   const auto read = [&](const char* name) {
     if (file.get(name).dtype != DType::f64) refuse(std::string(name) + " is not F64");
     MatrixD values = file.read_double(name);
@@ -190,22 +201,41 @@ std::optional<KeptSite> kept_site(const fs::path& folder, const Site& site, cons
   moments.channels.sum_of_magnitudes = channels("sum_of_magnitudes");
   moments.channels.largest = channels("largest");
   moments.channels.largest_batch_mean = channels("largest_batch_mean");
-  if (file.find("sample")) {
-    kept.sample = file.read_float("sample");
-    if (kept.sample.columns() != width) refuse("sample has the wrong width");
-  }
+  const auto rows = [&](const char* name) {
+    MatrixF values;
+    if (!file.find(name)) return values;
+    values = file.read_float(name);
+    if (values.columns() != width) refuse(std::string(name) + " has the wrong width");
+    return values;
+  };
+  kept.sample.inputs = rows("sample");
+  kept.sample.first = rows("first");
+  if (kept.sample.first.empty() != (kept.sample.first_tokens == 0) || kept.sample.first_tokens > moments.tokens)
+    refuse("first_tokens does not fit the inputs at position 0");
   std::error_code code;  // a cache that cannot be written is read all the same
   fs::last_write_time(path, fs::file_time_type::clock::now(), code);
   return kept;
 }
 
+SecondMoments moments_of(const InputSample& sample, std::size_t tokens, const ActivationScheme& scheme, bool with_first) {
+  const auto standing_for = [&](const MatrixF& inputs, std::size_t count) {
+    SecondMoments moments;
+    accumulate(moments, inputs.data(), inputs.rows(), inputs.columns(), scheme);
+    moments.scale(double(count) / double(inputs.rows()));
+    return moments;
+  };
+  SecondMoments moments = standing_for(sample.inputs, tokens - sample.first_tokens);
+  if (with_first && !sample.first.empty()) moments.merge(standing_for(sample.first, sample.first_tokens));
+  return moments;
+}
+
 SiteSamples take_samples(FloatStream& stream, const TokenWindows& windows, std::size_t calibration_windows, std::stop_token stop) {
   struct Taken {
-    std::vector<float> rows;
+    std::vector<float> rows, first;
     std::size_t width = 0, seen = 0;
   };
   std::map<std::size_t, Taken> taken;
-  const std::size_t tokens = calibration_windows * windows.context;
+  const std::size_t skipped = windows.skipped_positions, tokens = calibration_windows * windows.measured_positions();
   // Four times the tokens that the widest sample can want.
   const std::size_t listened = std::min(calibration_windows, (4 * wanted_tokens(tokens, tokens) + windows.context - 1) / windows.context);
   for (std::size_t i = 0; i < listened; ++i) {
@@ -215,8 +245,11 @@ SiteSamples take_samples(FloatStream& stream, const TokenWindows& windows, std::
                     [&](const Site& site, const float* x, std::size_t count, std::size_t width) {
                       Taken& of_site = taken[site.index()];
                       of_site.width = width;
-                      const double share = double(wanted_tokens(width, tokens)) / double(listened * windows.context);
-                      for (std::size_t t = 0; t < count; ++t) {
+                      const double share = double(wanted_tokens(width, tokens)) / double(listened * windows.measured_positions());
+                      // Tokens of an expert have no position.
+                      const bool by_position = site.expert == no_expert;
+                      if (by_position && skipped == 0) of_site.first.insert(of_site.first.end(), x, x + width);
+                      for (std::size_t t = by_position ? std::max<std::size_t>(1, skipped) : 0; t < count; ++t) {
                         // Multiples of the golden ratio are spread as evenly as numbers can be.
                         const auto place = std::uint32_t(of_site.seen++) * 2654435769u;
                         if (double(place) < share * 4294967296.0)
@@ -228,8 +261,16 @@ SiteSamples take_samples(FloatStream& stream, const TokenWindows& windows, std::
   SiteSamples samples;
   for (const auto& [index, of_site] : taken) {
     if (of_site.rows.empty()) continue;
-    MatrixF& sample = samples[index] = MatrixF(of_site.rows.size() / of_site.width, of_site.width);
-    std::ranges::transform(of_site.rows, sample.data(), round_to_half);
+    const auto rounded = [width = of_site.width](const std::vector<float>& values) {
+      MatrixF rows(values.size() / width, width);
+      std::ranges::transform(values, rows.data(), round_to_half);
+      return rows;
+    };
+    InputSample& sample = samples[index];
+    sample.inputs = rounded(of_site.rows);
+    if (of_site.first.empty()) continue;
+    sample.first = rounded(of_site.first);
+    sample.first_tokens = calibration_windows;
   }
   return samples;
 }
@@ -239,7 +280,7 @@ void keep_sites(const fs::path& folder, std::size_t block, const SiteSchemes& sc
   for (std::size_t s = 0; s < moments.by_site.size(); ++s) {
     const auto sample = samples.find(s);
     if (moments.by_site[s].tokens > 0)
-      keep_site(folder, site_at(block, s), schemes[s], moments.by_site[s], sample == samples.end() ? MatrixF() : sample->second);
+      keep_site(folder, site_at(block, s), schemes[s], moments.by_site[s], sample == samples.end() ? InputSample() : sample->second);
   }
 }
 

@@ -29,6 +29,7 @@ QuantizedStream::SiteMoments QuantizedStream::measure(SiteKind kind, const Activ
   Transformer transformer(original_.shared_backend(), weights_);
   SiteMoments moments;
   std::vector<float> original;
+  const std::size_t skipped = original_.skipped_positions();
   for (std::size_t w = 0; w < hidden().size(); ++w) {
     throw_if_stopped(stop);
     const bool calibrates = w < calibration_windows_;
@@ -36,14 +37,14 @@ QuantizedStream::SiteMoments QuantizedStream::measure(SiteKind kind, const Activ
     listen_to_block(original_.transformer(), 0, original_.hidden().copy(w), context_,
                     [&](const Site& site, const float* x, std::size_t tokens, std::size_t width) {
                       if (site.kind != kind) return false;
-                      original.assign(x, x + tokens * width);
+                      original.assign(x + skipped * width, x + tokens * width);
                       return true;
                     });
     auto& own = calibrates ? moments.calibration : moments.held_out;
     listen_to_block(transformer, 0, hidden().copy(w), context_,
                     [&](const Site& site, const float* x, std::size_t tokens, std::size_t width) {
                       if (site.kind != kind) return false;
-                      accumulate(own, x, original.data(), tokens, width, activation);
+                      accumulate(own, x + skipped * width, original.data(), tokens - skipped, width, activation);
                       return true;
                     });
   }

@@ -187,6 +187,8 @@ bool set_by_name(Recipe& recipe, const Place& place, const Json& value) {
     recipe.calibration_tokens = std::size_t(fields::whole(place, value, 1, 1 << 30));
   } else if (field == "calibration_context") {
     recipe.calibration_context = std::size_t(fields::whole(place, value, 2, 1 << 20));
+  } else if (field == "skip_first_positions") {
+    recipe.skip_first_positions = std::size_t(fields::whole(place, value, 0, (1 << 20) - 1));
   } else if (field == "held_out_windows") {
     recipe.held_out_windows = std::size_t(fields::whole(place, value, 0, 10000));
   } else if (field == "layers") {
@@ -337,6 +339,7 @@ Json to_json(const Recipe& recipe) {
   if (const auto& mix = recipe.calibration_mix) json["calibration_mix"] = {{"text", mix->text}, {"share", mix->share}};
   json["calibration_tokens"] = recipe.calibration_tokens;
   json["calibration_context"] = recipe.calibration_context;
+  if (recipe.skip_first_positions != usual.skip_first_positions) json["skip_first_positions"] = recipe.skip_first_positions;
   json["held_out_windows"] = recipe.held_out_windows;
   json["layers"] = recipe.layers;
   json["set"] = Json::array();

@@ -96,6 +96,7 @@ struct Recipe {
   std::optional<CalibrationMix> calibration_mix;
   std::size_t calibration_tokens = 65536;
   std::size_t calibration_context = 2048;  ///< at most the model's context
+  std::size_t skip_first_positions = 0;    ///< of every window, where nothing is measured (massive activations)
   std::size_t held_out_windows = 1;        ///< windows after the calibration ones that only measure (held-out loss)
   std::string layers = "*";                ///< only these; the others stay in float
   std::vector<Override> overrides;         ///< later wins

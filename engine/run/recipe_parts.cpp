@@ -24,6 +24,7 @@ Recipe measured_part(const Recipe& recipe) {
   part.rank = {false, 0};
   part.weight = recipe.weight;
   part.activation = recipe.activation;
+  part.skip_first_positions = recipe.skip_first_positions;
   if (part.weight.group_size == 0) part.weight.group_size = default_block(part.weight.format);
   if (part.activation.group_size == 0) part.activation.group_size = default_block(part.activation.format);
   part.damping = recipe.damping;

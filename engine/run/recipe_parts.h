@@ -10,7 +10,8 @@ namespace lrc {
 /// What enters the layers of the float model: calibration text, rotations, channel scales. The rest is as in a new recipe.
 Recipe inputs_part(const Recipe& recipe);
 
-/// What a measurement says of every layer: inputs_part(), one scheme for all layers (no rules) and the damping.
+/// What a measurement says of every layer: inputs_part(), one scheme for all layers (no rules), the positions that count and
+/// the damping.
 Recipe measured_part(const Recipe& recipe);
 
 /// The folder name of what a model and such a part give: 24 hexadecimal digits.

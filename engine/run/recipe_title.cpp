@@ -145,6 +145,10 @@ std::vector<std::string> differences(const Recipe& base, const Recipe& recipe, c
       mix ? "mixed with " + plain(100 * mix->share) + " % " + std::filesystem::path(mix->text).filename().string() : "one text");
   say(recipe.calibration_tokens != base.calibration_tokens, grouped(recipe.calibration_tokens) + " tokens");
   say(recipe.calibration_context != base.calibration_context, "context " + grouped(recipe.calibration_context));
+  say(recipe.skip_first_positions != base.skip_first_positions,
+      recipe.skip_first_positions == 0   ? "every position"
+      : recipe.skip_first_positions == 1 ? "without position 0"
+                                         : "without the first " + std::to_string(recipe.skip_first_positions) + " positions");
   say(recipe.held_out_windows != base.held_out_windows, std::to_string(recipe.held_out_windows) + " held out");
   say(recipe.damping != base.damping, "damping " + plain(recipe.damping));
   say(recipe.damping_toward != base.damping_toward, toward_text(recipe.damping_toward));

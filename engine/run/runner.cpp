@@ -141,8 +141,12 @@ void Batch::prepare() {
   std::vector<std::string> keys;
   for (const auto& request : requests_) {
     const Recipe& recipe = request.recipe;
-    const Json windows = {corpus_file(recipe).string(), recipe.calibration_tokens, recipe.calibration_context, recipe.held_out_windows,
-                          recipe.calibration_mix ? Json({recipe.calibration_mix->text, recipe.calibration_mix->share}) : Json()};
+    const Json windows = {corpus_file(recipe).string(),
+                          recipe.calibration_tokens,
+                          recipe.calibration_context,
+                          recipe.held_out_windows,
+                          recipe.calibration_mix ? Json({recipe.calibration_mix->text, recipe.calibration_mix->share}) : Json(),
+                          recipe.skip_first_positions};
     auto& corpus = corpora[windows.dump()];
     if (!corpus) corpus = std::make_shared<RunCorpus>(open_corpus(recipe, *model_));
     const RotationChoice rotation = layer_rotation(recipe.rotation);

@@ -125,6 +125,24 @@ TEST_F(ExploreTest, what_would_help_writes_an_override) {
   workspace->undoStack().undo();
   EXPECT_EQ(workspace->draftSchemes()[std::size_t(layer)]->activation.bits, 4);
 
+  // A change of the whole recipe: the table stays, for it says what was tried.
+  const auto without = std::ranges::find(suggestions, "leave out position 0", &Suggestion::title);
+  ASSERT_NE(without, suggestions.end());
+  EXPECT_GT(without->loss, 0);
+  const std::string skip_button = "helpTry_" + std::to_string(without - suggestions.begin());
+  QCoreApplication::processEvents();
+  QTest::mouseClick(find<QPushButton>(skip_button.c_str()), Qt::LeftButton);
+  EXPECT_EQ(workspace->draft().skip_first_positions, 1u);
+  EXPECT_TRUE(workspace->draft().overrides.empty());
+  EXPECT_TRUE(workspace->undoStack().undoText().contains("leave out position 0"));
+  EXPECT_EQ(find<QSpinBox>("recipeSkipFirst")->value(), 1);
+  QCoreApplication::processEvents();
+  ASSERT_NE(lab().trials(layer), nullptr);
+  EXPECT_EQ(find<QPushButton>(skip_button.c_str())->text(), "set");
+  EXPECT_EQ(lab().solved(layer), nullptr);
+  workspace->undoStack().undo();
+  EXPECT_EQ(workspace->draft().skip_first_positions, 0u);
+
   // Plain bits stand in the rank plot, at what they cost.
   const LayerTrials* trials = lab().trials(layer);
   ASSERT_NE(trials, nullptr);

@@ -79,6 +79,63 @@ TEST(BlockWalk, MomentsAreThoseOfThePlainForwardPass) {
   }
 }
 
+/// What a window's tokens from `first` on are at a site, window by window.
+SecondMoments behind(std::map<std::string, std::vector<MatrixF>>& heard, const Site& site, const ActivationScheme& scheme,
+                     std::size_t first, std::size_t windows) {
+  const auto& all = heard[name(site)];
+  const std::size_t left = all[0].rows() - first, width = all[0].columns();
+  MatrixD x(windows * left, width);
+  for (std::size_t w = 0; w < windows; ++w)
+    for (std::size_t i = 0; i < left * width; ++i) x.data()[w * left * width + i] = double(all[w].data()[first * width + i]);
+  return moments_in_double(x, scheme);
+}
+
+TEST(BlockWalk, FirstPositionsLeftOutAreInNoMoments) {
+  ModelWeights weights = tiny_weights();
+  // What the first position brings rules everything, as in a model with massive activations.
+  TokenWindows windows = random_windows(3, 40, weights.config.vocabulary);
+  for (auto& window : windows.windows) window[0] = 1;
+  for (std::size_t c = 0; c < weights.config.hidden_size; ++c) weights.embedding(1, c) *= 300;
+  Transformer transformer = on_cpu(weights);
+  for (const std::size_t skipped : {1u, 3u}) {
+    windows.skipped_positions = 0;
+    std::map<std::string, std::vector<MatrixF>> heard;
+    BlockWalk whole(transformer, windows, 2);
+    const auto listener = [&](std::size_t, const Site& site, const float* x, std::size_t tokens, std::size_t width) {
+      MatrixF& rows = heard[name(site)].emplace_back(tokens, width);
+      std::copy_n(x, tokens * width, rows.data());
+    };
+    windows.skipped_positions = skipped;
+    BlockWalk without(transformer, windows, 2), peeking(transformer, windows, 2);
+    for (std::size_t b = 0; b < 2; ++b) {
+      const BlockMoments all = std::move(whole.advance({&schemes, 1}, {}, listener).front());
+      const BlockMoments peeked = peeking.peek(schemes, {}), moments = without.advance(schemes, {});
+      std::size_t seen = 0;
+      peeking.observe(
+          [&](const Site& site, const float* x, std::size_t tokens, std::size_t width) {
+            EXPECT_EQ(tokens, 40 - skipped);
+            EXPECT_TRUE(std::equal(x, x + tokens * width, heard[name(site)][seen++ / 4].data() + skipped * width)) << name(site);
+          },
+          {});
+      peeking.skip({});
+      for (std::size_t kind = 0; kind < 4; ++kind) {
+        const Site site{b, SiteKind(kind)};
+        const SecondMoments expected = behind(heard, site, schemes[kind], skipped, 2);
+        EXPECT_EQ(moments.by_site[kind].tokens, 2 * (40 - skipped));
+        EXPECT_EQ(moments.held_out_by_site[kind].tokens, 40 - skipped);
+        EXPECT_LE(relative_difference(moments.by_site[kind].s_x(), expected.s_x()), 1e-4) << name(site);
+        EXPECT_LE(relative_difference(moments.by_site[kind].s_xy(), expected.s_xy()), 1e-4) << name(site);
+        EXPECT_LE(relative_difference(moments.by_site[kind].s_y, expected.s_y), 1e-4) << name(site);
+        EXPECT_EQ(moments.by_site[kind].channels.largest, expected.channels.largest);
+        EXPECT_EQ(peeked.by_site[kind].s_y, moments.by_site[kind].s_y);
+        EXPECT_GT(relative_difference(all.by_site[kind].s_x(), moments.by_site[kind].s_x()), 1e-3) << "it was there " << name(site);
+      }
+    }
+  }
+  windows.skipped_positions = 40;
+  EXPECT_THROW(BlockWalk(transformer, windows, 2), Error);
+}
+
 TEST(BlockWalk, SkippingLeadsToTheSameMoments) {
   const ModelWeights weights = tiny_weights();
   Transformer transformer = on_cpu(weights);

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include <functional>
 
 #include "base/error.h"
@@ -78,7 +80,7 @@ struct Problem {
     }
   }
 
-  RefineOutcome refine(std::size_t with_held_out = held_out) {
+  RefineOutcome refine(std::size_t with_held_out = held_out, std::size_t skipped = 0) {
     std::vector<const float*> from, to;
     for (std::size_t w = 0; w < training + with_held_out; ++w) {
       from.push_back(inputs[w].data());
@@ -91,13 +93,14 @@ struct Problem {
                                 .targets = to,
                                 .training_windows = training,
                                 .context = context,
+                                .skipped_positions = skipped,
                                 .steps = setting.steps,
                                 .seed = 1};
     return refine_block(request, layers, {});
   }
 
   /// The loss of the layers as they are stored, by the definition of the door.
-  double held_out_loss() const {
+  double held_out_loss(std::size_t skipped = 0) const {
     BlockWeights block = weights.blocks[0];
     for (std::size_t l = 0; l < layers.size(); ++l) {
       LinearWeights& linear = block.linear(layers[l].role);
@@ -109,14 +112,14 @@ struct Problem {
     double sum = 0;
     for (std::size_t w = training; w < training + held_out; ++w) {
       const MatrixF y = function.forward(Rows<float>(inputs[w]));
-      for (std::size_t r = 0; r < context; ++r) {
+      for (std::size_t r = skipped; r < context; ++r) {
         double error = 0, norm = 0;
         for (std::size_t c = 0; c < y.columns(); ++c) {
           const double t = double(targets[w](r, c)), e = double(y(r, c)) - t;
           error += e * e;
           norm += t * t;
         }
-        sum += error / norm / double(held_out * context);
+        sum += error / norm / double(held_out * (context - skipped));
       }
     }
     return sum;
@@ -188,6 +191,18 @@ TEST(Refine, TheFirstPositionCountsAsOneToken) {
       for (std::size_t c = 0; c < window.columns(); ++c) window(0, c) = 1000.0f * (c % 2 ? 1.0f : -1.0f);
   const RefineOutcome outcome = problem.refine();
   EXPECT_LT(outcome.held_out_after, 0.999 * outcome.held_out_before);
+}
+
+TEST(Refine, PositionsLeftOutAreNoPartOfTheLoss) {
+  Problem problem({});
+  for (MatrixF& window : problem.targets)
+    for (std::size_t r = 0; r < 2; ++r)
+      for (std::size_t c = 0; c < window.columns(); ++c) window(r, c) = std::numeric_limits<float>::quiet_NaN();
+  const double before = problem.held_out_loss(2);
+  const RefineOutcome outcome = problem.refine(Problem::held_out, 2);
+  EXPECT_NEAR(outcome.held_out_before, before, 1e-5 * before);
+  EXPECT_LT(outcome.held_out_after, 0.999 * before);
+  EXPECT_NEAR(problem.held_out_loss(2), outcome.held_out_after, 1e-5 * before);
 }
 
 TEST(Refine, TheSameForAnyNumberOfThreads) {

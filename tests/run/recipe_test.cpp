@@ -40,6 +40,7 @@ Recipe unusual_recipe() {
   r.calibration = "some text.txt";
   r.calibration_tokens = 12345;
   r.calibration_context = 77;
+  r.skip_first_positions = 3;
   r.held_out_windows = 0;
   r.layers = "*.q_proj,*.k_proj";
   Override rule;
@@ -139,6 +140,8 @@ TEST(Recipe, BadValuesNameTheField) {
            {"calibration_tokens", "0"},
            {"calibration_context", "1"},
            {"held_out_windows", "-1"},
+           {"skip_first_positions", "-1"},
+           {"skip_first_positions", "1.5"},
            {"layers", "\"\""},
            {"layers", "[]"},
            {"set", "{}"},
@@ -391,6 +394,9 @@ TEST(Command, NamesTheShippedRecipeAndWhatDiffers) {
   request.recipe.calibration_tokens = 16384;
   EXPECT_EQ(command_of(request),
             "lrc quantize m.gguf --out 'runs/my run' --recipe 'LRC 10 %' --calibration-tokens 16384 --set '*.down_proj:rank=15%'");
+  request.recipe = load_recipe("LRC 10 %");
+  request.recipe.skip_first_positions = 1;
+  EXPECT_EQ(command_of(request), "lrc quantize m.gguf --out 'runs/my run' --recipe 'LRC 10 %' --skip-first-positions 1");
   request.recipe = load_recipe("RTN W4A4");
   request.recipe.calibration = "it's.txt";
   EXPECT_EQ(command_of(request), "lrc quantize m.gguf --out 'runs/my run' --recipe 'RTN W4A4' --calibration 'it'\\''s.txt'");

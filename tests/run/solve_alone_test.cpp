@@ -88,6 +88,9 @@ TEST(SolveAlone, MeasuringKeepsNothingOfAnotherBasis) {
   Recipe shorter = place.recipe;
   shorter.calibration_tokens /= 2;
   EXPECT_NE(kept_sites_folder(shorter, place.model), kept_sites_folder(place.recipe, place.model));
+  Recipe without = place.recipe;
+  without.skip_first_positions = 1;
+  EXPECT_NE(kept_sites_folder(without, place.model), kept_sites_folder(place.recipe, place.model));
   Recipe other = place.recipe;  // what the solve chooses plays no part
   other.rank = {false, 3};
   other.damping = 0.05;
