@@ -266,6 +266,7 @@ QStringList Workspace::pendingChanges() const {
   change(tr("smoothing"), words(name(before.smoothing)), words(name(now.smoothing)));
   change(tr("smoothing strength"), QString::number(before.smoothing_strength), QString::number(now.smoothing_strength));
   change(tr("rank"), text(to_string(before.rank)), text(to_string(now.rank)));
+  change(tr("range finder"), words(fields::name(before.range_finder)), words(fields::name(now.range_finder)));
   change(tr("rank rule"), before.rank_rule == RankRule::min_dimension ? tr("min(in, out)") : tr("parameters"),
          now.rank_rule == RankRule::min_dimension ? tr("min(in, out)") : tr("parameters"));
   change(tr("calibration text"), text(before.calibration), text(now.calibration));

@@ -52,6 +52,8 @@ void add_recipe_options(CLI::App& command, RecipeOptions& r) {
   add("--calibration-context", r.calibration_context, "Tokens of a window");
   add("--skip-first-positions", r.skip_first_positions,
       "Leave the first N positions of every window out of what is measured (massive activations)");
+  add("--range-finder", r.range_finder,
+      "How a pair's directions are found: exact, or randomized (faster at small ranks; what it misses is in the manifest)");
   add("--damping", r.damping, "Of the second moments, relative to their mean diagonal");
   add("--damping-toward", r.damping_toward,
       "What the damping falls back to where calibration shows nothing: zero, or original (tokens with Y = X)");

@@ -107,6 +107,7 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
                                                                              {"factors", &o.factors},
                                                                              {"pair_input", &o.pair_input},
                                                                              {"damping_toward", &o.damping_toward},
+                                                                             {"range_finder", &o.range_finder},
                                                                              {"stream", &o.stream},
                                                                              {"smoothing", &o.smoothing}};
   for (const auto& [field, text] : texts)

@@ -15,10 +15,12 @@ namespace {
 
 void print_summary(const Manifest& m, const std::string& folder) {
   double loss = 0, uncorrected = 0, held_out = 0;
+  std::optional<double> missed;
   std::size_t held = 0;
   for (const auto& layer : m.layers) {
     loss += layer.loss;
     uncorrected += layer.loss_uncorrected;
+    if (layer.range_finder_missed) missed = std::max(missed.value_or(0), *layer.range_finder_missed);
     if (layer.held_out_loss) {
       held_out += *layer.held_out_loss;
       ++held;
@@ -30,6 +32,7 @@ void print_summary(const Manifest& m, const std::string& folder) {
             << "mean layer error " << per_cent(loss / n) << " (without the correction " << per_cent(uncorrected / n) << ")";
   if (held > 0) std::cout << ", on held-out text " << per_cent(held_out / double(held));
   std::cout << "\n";
+  if (missed) std::cout << "the randomized range finder missed at most " << per_cent(*missed) << " of what a layer's exact pair carries\n";
   for (const auto& [stage, seconds] : m.timings) std::cout << stage << " " << fixed(seconds, 1) << " s  ";
   std::cout << "\npeak memory " << megabytes(m.peak_memory_bytes) << "\n";
   for (const auto& layer : m.layers)

@@ -76,6 +76,7 @@ void spectrum(const Context& context, const SpectrumOptions& options) {
     if (!layer.lower_bound_by_rank.empty()) row["lower_bound_by_rank"] = layer.lower_bound_by_rank;
     if (layer.achieved_rank) {
       row["achieved"] = {{"rank", *layer.achieved_rank}, {"loss", layer.achieved_loss.value_or(0)}};
+      if (layer.range_finder_missed) row["achieved"]["range_finder_missed"] = *layer.range_finder_missed;
       if (layer.achieved_loss_regularized) row["achieved"]["loss_regularized"] = *layer.achieved_loss_regularized;
     }
     curves.push_back(values);

@@ -90,7 +90,7 @@ class RecipeFields : public QWidget {
   RulesEditor* rules_ = nullptr;
   BudgetBox* budget_ = nullptr;
   QComboBox *method_ = nullptr, *group_ = nullptr, *weight_clip_ = nullptr, *act_group_ = nullptr, *kv_group_ = nullptr,
-            *rank_rule_ = nullptr, *damping_toward_ = nullptr, *smoothing_ = nullptr;
+            *rank_rule_ = nullptr, *damping_toward_ = nullptr, *range_finder_ = nullptr, *smoothing_ = nullptr;
   QSpinBox *passes_ = nullptr, *seed_ = nullptr, *tokens_ = nullptr, *context_ = nullptr, *held_out_ = nullptr, *skip_first_ = nullptr;
   QSpinBox *refine_ = nullptr, *steps_ = nullptr, *square_ = nullptr;
   QCheckBox *deflate_ = nullptr, *r1_ = nullptr, *r2_ = nullptr, *r3_ = nullptr, *r4_ = nullptr, *skip_ = nullptr, *kv_zeros_ = nullptr;

@@ -299,6 +299,17 @@ void RecipeFields::make_correction() {
     const auto rule = RankRule(rank_rule_->currentData().toInt());
     edit(tr("Rank rule → %1").arg(rank_rule_->currentText()), [rule](Recipe& recipe) { recipe.rank_rule = rule; });
   });
+  range_finder_ = new QComboBox(this);
+  range_finder_->setObjectName("recipeRangeFinder");
+  range_finder_->addItem(tr("exact"), int(RangeFinder::exact));
+  range_finder_->addItem(tr("randomized"), int(RangeFinder::randomized));
+  range_finder_->setToolTip(
+      tr("How the pair's directions are found. Randomized: less solving time at small ranks; what it misses is told."));
+  add_row(correction_section_, tr("Directions"), range_finder_);
+  connect(range_finder_, &QComboBox::activated, this, [this] {
+    const auto finder = RangeFinder(range_finder_->currentData().toInt());
+    edit(tr("Directions → %1").arg(range_finder_->currentText()), [finder](Recipe& recipe) { recipe.range_finder = finder; });
+  });
 }
 
 void RecipeFields::make_calibration() {

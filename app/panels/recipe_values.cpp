@@ -152,6 +152,7 @@ void RecipeFields::show_values() {
 
   show_transforms();
 
+  range_finder_->setCurrentIndex(range_finder_->findData(int(draft.range_finder)));
   rank_rule_->setCurrentIndex(rank_rule_->findData(int(draft.rank_rule)));
   const bool has_rank = is_lrc;
   rank_->setEnabled(has_rank);

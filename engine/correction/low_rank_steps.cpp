@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "correction/linalg.h"
+#include "correction/range_finder.h"
 
 namespace lrc {
 namespace {
@@ -56,6 +57,31 @@ MatrixD whitened_init(const MatrixD& weight, const SiteStatistics& site, double 
   return p;
 }
 
+/// The first `rank` eigenvectors of a symmetric matrix as columns, all its eigenvalues, and what the vectors miss.
+struct Leading {
+  MatrixD columns;
+  std::vector<double> eigenvalues;
+  double missed = 0;
+};
+
+Leading leading_of(const MatrixD& s, std::size_t rank, const RangeFinding& finding) {
+  if (finding.kind == RangeFinder::exact || !range_finder_pays(s.rows(), rank)) {
+    auto eigen = linalg::eigen_symmetric(s);
+    return {leading_columns(eigen.vectors, rank), std::move(eigen.values)};
+  }
+  // The eigenvalues alone are a fraction of the eigenproblem: the curves and the certified bound need them, and they tell the error.
+  Leading result{{}, linalg::eigenvalues_symmetric(s)};
+  const auto found = leading_eigenvectors(s, rank, finding.seed);
+  result.columns = leading_columns(found.vectors, rank);
+  double best = 0, captured = 0;
+  for (std::size_t k = 0; k < rank; ++k) {
+    best += std::max(0.0, result.eigenvalues[k]);
+    captured += found.values[k];
+  }
+  if (best > 0) result.missed = std::max(0.0, 1 - captured / best);
+  return result;
+}
+
 // The Schur complement has no Cholesky factor only where nothing was damped.
 void check_drift(const SiteStatistics& site) {
   if (!site.drift_given_y.empty() && site.cholesky_x_given_y.empty())
@@ -64,13 +90,20 @@ void check_drift(const SiteStatistics& site) {
 
 }  // namespace
 
+RangeFinding range_finding_of(const SolveRequest& request) {
+  std::uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
+  for (const char c : request.layer) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return {request.scheme.range_finder, hash};
+}
+
 // U Vᵀ = [P]_rank L⁻¹ from the eigenproblem of the small side of P; never divides by an eigenvalue.
-LowRankFit truncated(const MatrixD& p, const MatrixD& lower, std::size_t rank) {
-  const auto eigen = linalg::eigen_symmetric(small_gram(p));
+LowRankFit truncated(const MatrixD& p, const MatrixD& lower, std::size_t rank, const RangeFinding& finding) {
+  Leading leading = leading_of(small_gram(p), rank, finding);
   LowRankFit fit;
-  fit.eigenvalues = eigen.values;
+  fit.eigenvalues = std::move(leading.eigenvalues);
+  fit.missed = leading.missed;
   clamp_at_zero(fit.eigenvalues);
-  const MatrixD z = leading_columns(eigen.vectors, rank);
+  const MatrixD& z = leading.columns;
   if (p.rows() <= p.columns()) {
     fit.u = z;
     fit.v = linalg::solve_lower(lower, linalg::multiply(p, z, true), true);
@@ -81,13 +114,14 @@ LowRankFit truncated(const MatrixD& p, const MatrixD& lower, std::size_t rank) {
   return fit;
 }
 
-LowRankFit init_low_rank(const MatrixD& weight, const SiteStatistics& site, std::size_t rank, double alpha) {
+LowRankFit init_low_rank(const MatrixD& weight, const SiteStatistics& site, std::size_t rank, double alpha, const RangeFinding& finding) {
   check_drift(site);
-  if (!site.cholesky_x_given_y.empty()) return truncated(whitened_init(weight, site, alpha), site.cholesky_x_given_y, rank);
-  const auto eigen = linalg::eigen_symmetric(whitened_error_of(weight, site));
+  if (!site.cholesky_x_given_y.empty()) return truncated(whitened_init(weight, site, alpha), site.cholesky_x_given_y, rank, finding);
+  Leading leading = leading_of(whitened_error_of(weight, site), rank, finding);
   LowRankFit fit;
-  fit.eigenvalues = shortened(eigen.values, weight);
-  fit.u = leading_columns(eigen.vectors, rank);
+  fit.eigenvalues = shortened(std::move(leading.eigenvalues), weight);
+  fit.missed = leading.missed;
+  fit.u = std::move(leading.columns);
   fit.v = linalg::multiply(weight, fit.u, true);
   return fit;
 }
@@ -108,8 +142,9 @@ double relaxed_floor(const MatrixD& weight, const SiteStatistics& site, const st
   return std::max(0.0, floor);
 }
 
-LowRankFit update_low_rank(const MatrixD& weight, const MatrixD& quantized, const SiteStatistics& site, std::size_t rank, double alpha) {
-  return truncated(whitened_residual(weight, quantized, site, alpha), site.cholesky_x, rank);
+LowRankFit update_low_rank(const MatrixD& weight, const MatrixD& quantized, const SiteStatistics& site, std::size_t rank, double alpha,
+                           const RangeFinding& finding) {
+  return truncated(whitened_residual(weight, quantized, site, alpha), site.cholesky_x, rank, finding);
 }
 
 std::vector<double> update_eigenvalues(const MatrixD& weight, const MatrixD& quantized, const SiteStatistics& site, double alpha) {

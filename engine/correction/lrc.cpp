@@ -1,4 +1,6 @@
 // LRC(T) (methods.md 1.3): the correction is taken out of W before quantization, and refitted after it.
+#include <algorithm>
+
 #include "base/progress.h"
 #include "correction/linalg.h"
 #include "correction/low_rank_steps.h"
@@ -12,7 +14,12 @@ constexpr int kPolishSweeps = 20;
 class Rounds {
  public:
   Rounds(const SolveRequest& request, std::stop_token stop)
-      : weight_(request.weight), site_(request.site), scheme_(request.scheme), layer_(request.layer), stop_(stop) {
+      : weight_(request.weight),
+        site_(request.site),
+        scheme_(request.scheme),
+        layer_(request.layer),
+        stop_(stop),
+        finding_(range_finding_of(request)) {
     options_.damping = scheme_.gptq_damping;
     options_.act_order = scheme_.act_order;
     options_.round_to_half = scheme_.store_rounded;
@@ -24,7 +31,8 @@ class Rounds {
     LayerSolution solution;
     solution.scheme = scheme_;
     if (scheme_.rank != 0) {
-      fit_ = init_low_rank(weight_, site_, scheme_.rank, scheme_.drift);
+      fit_ = init_low_rank(weight_, site_, scheme_.rank, scheme_.drift, finding_);
+      init_missed_ = fit_.missed;
       solution.curves.eigenvalues = fit_.eigenvalues;
     }
     QuantizedWeight before;
@@ -36,12 +44,14 @@ class Rounds {
       step.hessian = MatrixD();
       throw_if_stopped(stop_);
       const MatrixD quantized = weight.dequantize();
-      if (scheme_.rank != 0) fit_ = update_low_rank(weight_, quantized, site_, scheme_.rank, scheme_.drift);
+      if (scheme_.rank != 0) fit_ = update_low_rank(weight_, quantized, site_, scheme_.rank, scheme_.drift, finding_);
       if (scheme_.polish) before = weight;
       if (count_ > 1 && !is_best(round, quantized, solution.losses)) continue;
       solution.weight = std::move(weight);
       solution.u = fit_.u;
       solution.v = fit_.v;
+      if (scheme_.rank != 0 && finding_.kind == RangeFinder::randomized)
+        solution.losses.range_finder_missed = std::max(init_missed_, fit_.missed);
       solution.target = std::move(step.target);
       if (curves && scheme_.rank != 0) solution.curves.same_codes_by_rank = loss_by_rank(0, scheme_.rank, fit_.eigenvalues);
     }
@@ -86,7 +96,9 @@ class Rounds {
   std::stop_token stop_;
   GptqOptions options_;
   int count_ = 1;
+  RangeFinding finding_;
   LowRankFit fit_;
+  double init_missed_ = 0;
 };
 
 }  // namespace

@@ -19,12 +19,12 @@ QuantizedWeight base_of(const SolveRequest& request) {
 }
 
 /// [E diag(s)]_k diag(1/s).
-LowRankFit scaled_fit(MatrixD error, const std::vector<double>& scale, std::size_t rank) {
+LowRankFit scaled_fit(MatrixD error, const std::vector<double>& scale, const SolveRequest& request) {
   MatrixD diagonal(scale.size(), scale.size());
   for (std::size_t i = 0; i < scale.size(); ++i) diagonal(i, i) = scale[i];
   for (std::size_t r = 0; r < error.rows(); ++r)
     for (std::size_t i = 0; i < scale.size(); ++i) error(r, i) *= scale[i];
-  return truncated(error, diagonal, rank);
+  return truncated(error, diagonal, request.scheme.rank, range_finding_of(request));
 }
 
 /// Filled up with columns of zeros.
@@ -44,6 +44,7 @@ LayerSolution solve_residual(const SolveRequest& request, std::stop_token stop, 
   throw_if_stopped(stop);
   if (request.scheme.rank == 0) return solution;
   LowRankFit result = fit(linalg::subtract(request.weight, solution.weight.dequantize()));
+  if (request.scheme.range_finder == RangeFinder::randomized) solution.losses.range_finder_missed = result.missed;
   solution.u = std::move(result.u);
   solution.v = std::move(result.v);
   return solution;
@@ -57,16 +58,15 @@ const MatrixD& moments_of_input(const SolveRequest& request) {
 }  // namespace
 
 LayerSolution solve_svd(const SolveRequest& request, std::stop_token stop) {
-  return solve_residual(request, stop, [&](const MatrixD& error) {
-    return scaled_fit(error, std::vector<double>(error.columns(), 1.0), request.scheme.rank);
-  });
+  return solve_residual(request, stop,
+                        [&](const MatrixD& error) { return scaled_fit(error, std::vector<double>(error.columns(), 1.0), request); });
 }
 
 LayerSolution solve_qera(const SolveRequest& request, std::stop_token stop) {
   return solve_residual(request, stop, [&](const MatrixD& error) {
     const bool quantized = request.scheme.pair_input == PairInput::quantized;
     const MatrixD& lower = quantized ? request.site.cholesky_y : request.site.cholesky_x;
-    return truncated(linalg::multiply_lower(error, lower), lower, request.scheme.rank);
+    return truncated(linalg::multiply_lower(error, lower), lower, request.scheme.rank, range_finding_of(request));
   });
 }
 
@@ -88,7 +88,7 @@ LayerSolution solve_eora(const SolveRequest& request, std::stop_token stop) {
     for (std::size_t r = 0; r < projected.rows(); ++r)
       for (std::size_t k = 0; k < kept; ++k) projected(r, k) *= root(k, k);
     const std::size_t rank = request.scheme.rank, possible = std::min({rank, kept, error.rows()});
-    LowRankFit fit = truncated(projected, root, possible);
+    LowRankFit fit = truncated(projected, root, possible, range_finding_of(request));
     fit.v = linalg::multiply(vectors, fit.v, true);
     fit.u = widened(fit.u, rank);
     fit.v = widened(fit.v, rank);
@@ -103,7 +103,7 @@ LayerSolution solve_qera_diagonal(const SolveRequest& request, std::stop_token s
     const MatrixD& moments = moments_of_input(request);
     std::vector<double> scale(error.columns());
     for (std::size_t i = 0; i < scale.size(); ++i) scale[i] = std::sqrt(std::max(moments(i, i) - damping, 1e-12));
-    return scaled_fit(error, scale, request.scheme.rank);
+    return scaled_fit(error, scale, request);
   });
 }
 
@@ -121,7 +121,7 @@ std::vector<double> l2qer_scales(const ChannelStatistics& channels, const std::s
 
 LayerSolution solve_l2qer(const SolveRequest& request, std::stop_token stop) {
   return solve_residual(request, stop, [&](const MatrixD& error) {
-    return scaled_fit(error, l2qer_scales(request.site.moments.channels, request.layer), request.scheme.rank);
+    return scaled_fit(error, l2qer_scales(request.site.moments.channels, request.layer), request);
   });
 }
 

@@ -33,6 +33,10 @@ struct Damping {
 
 struct IncrementedWeight;  // correction/increments.h
 
+/// How the directions of a pair are found: from the whole eigenproblem, or by the randomized range finder where the rank is small
+/// against it (correction/range_finder.h). Its random start belongs to the layer.
+enum class RangeFinder { exact, randomized };
+
 /// All that is decided about one layer. A recipe resolves to one of these per layer in one function (run/recipe.h).
 struct LayerScheme {
   std::string method = "lrc";  ///< a name of methods()
@@ -49,9 +53,10 @@ struct LayerScheme {
   std::string base = "rtn";    ///< the quantizer that svd, qera and lqer correct: rtn or gptq
   FactorScheme factors;
   PairInput pair_input = PairInput::unquantized;
-  double drift = 1;           ///< α: how much of a quantized prefix's drift is made up for (methods.md 1.11); fp stream: no effect
-  int steps = 100;            ///< of AdamW, where a method learns (lsi)
-  std::size_t square = 0;     ///< lsi: side of the trainable square matrix; 0 = none
+  double drift = 1;        ///< α: how much of a quantized prefix's drift is made up for (methods.md 1.11); fp stream: no effect
+  int steps = 100;         ///< of AdamW, where a method learns (lsi)
+  std::size_t square = 0;  ///< lsi: side of the trainable square matrix; 0 = none
+  RangeFinder range_finder = RangeFinder::exact;
   bool skipped = false;       ///< left as it is in float
   bool store_rounded = true;  ///< scales and factors rounded as stored; off: float64 throughout (lrc solve)
   bool operator==(const LayerScheme&) const = default;
@@ -92,7 +97,10 @@ struct LayerLosses {
   double activations_only = 0;          ///< ‖W (X − Y)‖²
   std::optional<double> held_out;       ///< loss over held-out tokens
   std::optional<double> held_out_norm;  ///< ‖W X‖² over them
-  std::vector<double> of_each_round;    ///< regularized
+  /// With RangeFinder::randomized: of what the pair's best directions carry (their eigenvalues), the part that the found ones
+  /// miss; the larger one of a method's eigenproblems. 0 where the whole problem was the cheaper one.
+  std::optional<double> range_finder_missed;
+  std::vector<double> of_each_round;  ///< regularized
   int best_round = 0;
 };
 

@@ -81,6 +81,7 @@ std::string flags_from(const Recipe& recipe, const Recipe& base) {
   flag(recipe.factors != base.factors, "factors", to_string(recipe.factors));
   flag(recipe.pair_input != base.pair_input, "pair-input", recipe.pair_input ? std::string(fields::name(*recipe.pair_input)) : "method");
   flag(recipe.stream != base.stream, "stream", std::string(name(recipe.stream)));
+  flag(recipe.range_finder != base.range_finder, "range-finder", std::string(fields::name(recipe.range_finder)));
   flag(recipe.refine != base.refine, "refine", std::to_string(recipe.refine));
   flag(recipe.steps != base.steps, "steps", std::to_string(recipe.steps));
   flag(recipe.square != base.square, "square", std::to_string(recipe.square));

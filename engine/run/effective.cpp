@@ -63,6 +63,7 @@ LayerScheme effective_scheme(const Recipe& recipe, const LayerInfo& layer) {
   scheme.drift = recipe.drift;
   scheme.steps = recipe.steps;
   scheme.square = recipe.square;
+  scheme.range_finder = recipe.range_finder;
   std::optional<PairInput> pair_input = recipe.pair_input;
   scheme.skipped = !matches(recipe.layers, layer.name);
   RankChoice rank = recipe.rank;

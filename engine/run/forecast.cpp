@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "correction/range_finder.h"
 #include "quantization/cache_rows.h"
 #include "run/machine_speed.h"
 #include "run/memory_plan.h"
@@ -48,9 +49,12 @@ void add_layer(Work& work, const MachineSpeed& speed, const LayerScheme& scheme,
   const double rank = double(scheme.rank), eigenproblem = 9 * small * small * small;
   // Losses of the solution, of the uncorrected one and on held-out tokens; the curves' Gram matrices and values.
   double dense = 18 * full + 2 * small * small * large, gptqs = 0, eigen = 2 * eigenproblem / 3;
+  // The range finder: the eigenvalues alone, and five products with the directions that it follows.
+  const bool finds = scheme.range_finder == RangeFinder::randomized && range_finder_pays(std::size_t(small), scheme.rank);
+  const double pair_problem = finds ? eigenproblem / 3 : eigenproblem, pair_products = finds ? 12 * small * small * rank : 0;
   if (method.corrects_base && scheme.rank > 0) {
-    eigen += eigenproblem;
-    dense += full + small * small * large;
+    eigen += pair_problem;
+    dense += full + small * small * large + pair_products;
   }
   if (method.moves_weights) {
     // In float32, twice as fast: W(I), Ŵ S_y and the way back through the singular vectors, at every step.
@@ -63,8 +67,8 @@ void add_layer(Work& work, const MachineSpeed& speed, const LayerScheme& scheme,
     dense += rounds * 8 * full;
   }
   if (is_lrc && scheme.rank > 0) {
-    eigen += (1 + rounds) * eigenproblem;
-    dense += (1 + rounds) * (full + small * small * large + 2 * rank * (out * in + in * in));
+    eigen += (1 + rounds) * pair_problem;
+    dense += (1 + rounds) * (full + small * small * large + pair_products + 2 * rank * (out * in + in * in));
     if (scheme.deflate) dense += rounds * 2 * in * in * in;
   }
   work.products += speed.dense.seconds(dense, small) + speed.gptq.seconds(gptqs * full, in);

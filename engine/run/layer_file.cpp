@@ -64,6 +64,10 @@ LayerFacts facts_of(const SafetensorsFile& file, const std::string& layer) {
     l.held_out_norm = losses[8];
   }
   l.of_each_round = read_row(file, "rounds");
+  if (const auto missed = read_row(file, "range_finder_missed"); !missed.empty()) {
+    if (missed.size() != 1) damaged(file.path(), "range_finder_missed is not one number");
+    l.range_finder_missed = missed.front();
+  }
   const auto& best = text("best_round");
   if (std::from_chars(best.data(), best.data() + best.size(), l.best_round).ec != std::errc())
     damaged(file.path(), "best_round is no number");
@@ -91,6 +95,7 @@ std::string write_layer(const std::filesystem::path& run_folder, const std::stri
   if (l.held_out && l.held_out_norm) losses.insert(losses.end(), {*l.held_out, *l.held_out_norm});
   write_row(out, "losses", losses);
   write_row(out, "rounds", l.of_each_round);
+  if (l.range_finder_missed) write_row(out, "range_finder_missed", {*l.range_finder_missed});
   write_row(out, "eigenvalues", solution.curves.eigenvalues);
   write_row(out, "lower_bound_by_rank", solution.curves.lower_bound_by_rank);
   write_row(out, "same_codes_by_rank", solution.curves.same_codes_by_rank);

@@ -37,6 +37,7 @@ Json layer_to_json(const LayerRecord& layer) {
   json["held_out_loss"] = optional_number(layer.held_out_loss);
   json["weights_only"] = number_or_null(layer.weights_only);
   json["activations_only"] = number_or_null(layer.activations_only);
+  if (layer.range_finder_missed) json["range_finder_missed"] = number_or_null(*layer.range_finder_missed);
   json["tokens"] = layer.tokens;
   if (!layer.warning.empty()) json["warning"] = layer.warning;
   json["seconds"] = layer.seconds;
@@ -112,6 +113,7 @@ LayerRecord layer_from_json(const Json& json, const std::string& where) {
   layer.held_out_loss = in.maybe_number("held_out_loss");
   layer.weights_only = in.number("weights_only");
   layer.activations_only = in.number("activations_only");
+  if (in.has("range_finder_missed")) layer.range_finder_missed = in.maybe_number("range_finder_missed");
   if (in.has("tokens")) layer.tokens = std::size_t(in.count("tokens"));
   if (in.has("warning")) layer.warning = in.text("warning");
   layer.seconds = in.number("seconds");

@@ -19,8 +19,9 @@ struct LayerRecord {
   // Relative to ‖W X‖² (cli.md); NaN, written as null, where the input is all zero and nothing can be relative to it.
   double loss = 0, loss_uncorrected = 0, loss_regularized = 0, lower_bound = 0, weights_only = 0, activations_only = 0;
   std::optional<double> held_out_loss;
-  std::size_t tokens = 0;  ///< calibration tokens that the layer's input saw: all of them, but for experts
-  std::string warning;     ///< one sentence when an expert saw too few; else empty
+  std::optional<double> range_finder_missed;  ///< LayerLosses::range_finder_missed
+  std::size_t tokens = 0;                     ///< calibration tokens that the layer's input saw: all of them, but for experts
+  std::string warning;                        ///< one sentence when an expert saw too few; else empty
   double seconds = 0;
   std::string file;  ///< layers/NAME.safetensors
   std::string sha256;

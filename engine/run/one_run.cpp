@@ -72,6 +72,7 @@ LayerRecord record_of(const LayerTask& task, const LayerSolution& solution, doub
   record.weights_only = relative(losses.weights_only, norm);
   record.activations_only = relative(losses.activations_only, norm);
   if (losses.held_out && losses.held_out_norm) record.held_out_loss = relative(*losses.held_out, *losses.held_out_norm);
+  record.range_finder_missed = losses.range_finder_missed;
   record.tokens = task.tokens;
   record.warning = task.warning;
   record.seconds = seconds;

@@ -141,6 +141,8 @@ bool set_by_name(Recipe& recipe, const Place& place, const Json& value) {
     if (value != "method") recipe.pair_input = fields::pair_input(place, value);
   } else if (field == "stream") {
     recipe.stream = stream_of(place, value);
+  } else if (field == "range_finder") {
+    recipe.range_finder = fields::range_finder(place, value);
   } else if (field == "refine") {
     recipe.refine = int(fields::whole(place, value, 0, 100'000));
   } else if (field == "steps") {
@@ -318,6 +320,7 @@ Json to_json(const Recipe& recipe) {
   json["drift"] = recipe.drift;
   // Younger fields are written where they say something: files and fingerprints of older recipes stay as they are.
   const Recipe usual;
+  if (recipe.range_finder != usual.range_finder) json["range_finder"] = fields::name(recipe.range_finder);
   if (recipe.refine != usual.refine) json["refine"] = recipe.refine;
   if (recipe.steps != usual.steps) json["steps"] = recipe.steps;
   if (recipe.square != usual.square) json["square"] = recipe.square;

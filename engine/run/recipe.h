@@ -80,6 +80,7 @@ struct Recipe {
   bool act_order = false, polish = false;
   std::string base = "rtn";
   FactorScheme factors;
+  RangeFinder range_finder = RangeFinder::exact;
   int refine = 0;                       ///< AdamW steps on the output error of each block, after it is solved
   int steps = 100;                      ///< of methods that learn layer by layer (lsi)
   std::size_t square = 0;               ///< lsi: side of its trainable square matrix; 0 = none

@@ -109,6 +109,12 @@ DampingToward damping_toward(const Place& place, const Json& value) {
   return text == "original" ? DampingToward::original : DampingToward::zero;
 }
 
+RangeFinder range_finder(const Place& place, const Json& value) {
+  const auto text = words(place, value);
+  if (text != "exact" && text != "randomized") refuse(place, value, "exact or randomized");
+  return text == "randomized" ? RangeFinder::randomized : RangeFinder::exact;
+}
+
 std::string base(const Place& place, const Json& value) {
   auto text = words(place, value);
   if (text != "rtn" && text != "gptq") refuse(place, value, "rtn or gptq");
@@ -122,6 +128,7 @@ const char* const rule_fields =
 
 std::string_view name(WeightClip clip) { return clip == WeightClip::search ? "search" : clip == WeightClip::awq ? "awq" : "none"; }
 std::string_view name(DampingToward toward) { return toward == DampingToward::original ? "original" : "zero"; }
+std::string_view name(RangeFinder finder) { return finder == RangeFinder::randomized ? "randomized" : "exact"; }
 std::string_view name(PairInput input) { return input == PairInput::quantized ? "quantized" : "unquantized"; }
 
 Json value_of(const std::string& text) {

@@ -27,10 +27,12 @@ NumberFormat format(const Place& place, const Json& value);
 FactorScheme factors(const Place& place, const Json& value);
 PairInput pair_input(const Place& place, const Json& value);
 DampingToward damping_toward(const Place& place, const Json& value);
+RangeFinder range_finder(const Place& place, const Json& value);
 std::string base(const Place& place, const Json& value);
 std::string_view name(WeightClip clip);
 std::string_view name(PairInput input);
 std::string_view name(DampingToward toward);
+std::string_view name(RangeFinder finder);
 
 /// A flag's text as the JSON value that it stands for: a number, true/false (also on/off), or a string.
 Json value_of(const std::string& text);

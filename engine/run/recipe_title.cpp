@@ -157,6 +157,8 @@ std::vector<std::string> differences(const Recipe& base, const Recipe& recipe, c
   say(recipe.act_order != base.act_order, recipe.act_order ? "act order" : "no act order");
   say(recipe.polish != base.polish, recipe.polish ? "polished" : "not polished");
   say(recipe.base != base.base, "base " + recipe.base);
+  say(recipe.range_finder != base.range_finder,
+      recipe.range_finder == RangeFinder::randomized ? "randomized range finder" : "exact eigenproblems");
   say(recipe.stream != base.stream, std::string(name(recipe.stream)).append(" stream"));
   say(recipe.refine != base.refine, recipe.refine == 0 ? "not refined" : "refined " + std::to_string(recipe.refine));
   say(recipe.steps != base.steps, std::to_string(recipe.steps) + " steps");

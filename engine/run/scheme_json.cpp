@@ -32,6 +32,7 @@ Json to_json(const LayerScheme& scheme) {
   json["pair_input"] = fields::name(scheme.pair_input);
   json["drift"] = scheme.drift;
   const LayerScheme usual;
+  if (scheme.range_finder != usual.range_finder) json["range_finder"] = fields::name(scheme.range_finder);
   if (scheme.steps != usual.steps) json["steps"] = scheme.steps;
   if (scheme.square != usual.square) json["square"] = scheme.square;
   return json;
@@ -92,6 +93,11 @@ LayerScheme scheme_from_json(const JsonReader& in) {
     scheme.damping_toward = toward == "original" ? DampingToward::original : DampingToward::zero;
   }
   if (in.has("drift")) scheme.drift = in.finite("drift");
+  if (in.has("range_finder")) {
+    const auto finder = in.text("range_finder");
+    if (finder != "exact" && finder != "randomized") in.fail("range_finder", "exact or randomized");
+    scheme.range_finder = finder == "randomized" ? RangeFinder::randomized : RangeFinder::exact;
+  }
   if (in.has("steps")) scheme.steps = in.small("steps");
   if (in.has("square")) scheme.square = in.count("square");
   return scheme;

@@ -25,6 +25,7 @@ LayerSpectrum spectrum_of(const std::string& layer, LayerFacts facts) {
   spectrum.same_codes_by_rank = relative(std::move(facts.curves.same_codes_by_rank), norm);
   spectrum.weight_error = std::move(facts.curves.weight_error_singular_values);
   spectrum.achieved_rank = facts.scheme.rank;
+  spectrum.range_finder_missed = facts.losses.range_finder_missed;
   if (norm > 0) {
     spectrum.achieved_loss = facts.losses.loss / norm;
     spectrum.achieved_loss_regularized = facts.losses.loss_regularized / norm;

@@ -24,6 +24,7 @@ struct LayerSpectrum {
   std::vector<double> weight;               ///< singular values of W
   std::optional<std::size_t> achieved_rank;
   std::optional<double> achieved_loss, achieved_loss_regularized;
+  std::optional<double> range_finder_missed;  ///< LayerLosses::range_finder_missed
 };
 LayerSpectrum spectrum_of_run(const std::filesystem::path& run_folder, const std::string& layer);
 /// Singular values of W and of W − RTN(W): needs no calibration.

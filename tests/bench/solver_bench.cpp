@@ -5,6 +5,7 @@
 #include <random>
 
 #include "correction/linalg.h"
+#include "correction/range_finder.h"
 #include "paired.h"
 #include "quantization/quantized_weight.h"
 #include "quantization/second_moments.h"
@@ -71,6 +72,21 @@ void eigenproblem(benchmark::State& state, std::size_t n) {
       [&] { benchmark::DoNotOptimize(linalg::eigen_symmetric(s)); }, [&] { return double_rate(s); });
 }
 
+// Against the whole eigenproblem of the same matrix: with the eigenvalues, as a solve has it for its curves, and by itself.
+void range_finder(benchmark::State& state, std::size_t n, bool with_values) {
+  const MatrixD s = hessian(n);
+  const std::size_t rank = n / 10;
+  paired(
+      state, 1, "a second, ratio to the whole eigenproblem",
+      [&] {
+        if (with_values) benchmark::DoNotOptimize(linalg::eigenvalues_symmetric(s));
+        benchmark::DoNotOptimize(leading_eigenvectors(s, rank, 1));
+      },
+      [&] { return 1 / seconds([&] { benchmark::DoNotOptimize(linalg::eigen_symmetric(s)); }); });
+}
+void range_finder_alone(benchmark::State& state, std::size_t n) { range_finder(state, n, false); }
+void range_finder_with_eigenvalues(benchmark::State& state, std::size_t n) { range_finder(state, n, true); }
+
 void factor(benchmark::State& state, std::size_t n) {
   const MatrixD s = hessian(n);
   paired(
@@ -115,6 +131,8 @@ void add_widths(const std::string& name, Function function, std::initializer_lis
   add_widths("triangular_solve", triangular_solve, {576, 1536, 2048, 5632});
   // The smaller side of a layer decides: 5632 never comes up, see low_rank_steps.cpp.
   add_widths("eigen", eigenproblem, {576, 1536, 2048});
+  add_widths("range_finder", range_finder_alone, {576, 1536, 2048});
+  add_widths("range_finder_with_eigenvalues", range_finder_with_eigenvalues, {576, 1536, 2048});
   return true;
 }();
 

@@ -28,7 +28,10 @@ SecondMoments with_tokens(SecondMoments m, double epsilon) {
   return m;
 }
 
-SolveRequest request_of(const MatrixD& w, const SiteStatistics& site, const LayerScheme& scheme) { return {w, site, scheme, "layer"}; }
+SolveRequest request_of(const MatrixD& w, const SiteStatistics& site, const LayerScheme& scheme) {
+  static const std::string layer = "layer";
+  return {w, site, scheme, layer};
+}
 
 LayerScheme scheme_of(std::size_t rank) {
   LayerScheme scheme;

@@ -102,6 +102,7 @@ TEST(Manifest, EveryFieldOfASchemeComesBack) {
   scheme.base = "gptq";
   scheme.pair_input = PairInput::quantized;
   scheme.drift = 0.5;
+  scheme.range_finder = RangeFinder::randomized;
   Json json = to_json(scheme);
   const auto back = [&] {
     const Json read = parse_json(json.dump(), "here");

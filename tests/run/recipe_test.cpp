@@ -26,6 +26,7 @@ Recipe unusual_recipe() {
   r.pair_input = PairInput::unquantized;
   r.stream = Stream::replay;
   r.drift = 0.75;
+  r.range_finder = RangeFinder::randomized;
   r.refine = 40;
   r.steps = 77;
   r.square = 100;
@@ -155,6 +156,7 @@ TEST(Recipe, BadValuesNameTheField) {
            {"pair_input", "\"both\""},
            {"base", "\"awq\""},
            {"stream", "\"float\""},
+           {"range_finder", "\"random\""},
            {"refine", "-1"},
            {"refine", "2.5"},
            {"steps", "0"},
@@ -397,6 +399,9 @@ TEST(Command, NamesTheShippedRecipeAndWhatDiffers) {
   request.recipe = load_recipe("LRC 10 %");
   request.recipe.skip_first_positions = 1;
   EXPECT_EQ(command_of(request), "lrc quantize m.gguf --out 'runs/my run' --recipe 'LRC 10 %' --skip-first-positions 1");
+  request.recipe = load_recipe("LRC 10 %");
+  request.recipe.range_finder = RangeFinder::randomized;
+  EXPECT_EQ(command_of(request), "lrc quantize m.gguf --out 'runs/my run' --recipe 'LRC 10 %' --range-finder randomized");
   request.recipe = load_recipe("RTN W4A4");
   request.recipe.calibration = "it's.txt";
   EXPECT_EQ(command_of(request), "lrc quantize m.gguf --out 'runs/my run' --recipe 'RTN W4A4' --calibration 'it'\\''s.txt'");
