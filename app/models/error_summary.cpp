@@ -85,6 +85,9 @@ QString describe_sources(const LayerRecord& record) {
                           .arg(stressed(removed))
                           .arg(format_error(record.lower_bound));
   }
+  if (record.range_finder_missed)
+    sentence += ' ' + tr("The randomized range finder missed %1 % of what the exact pair’s directions carry.")
+                          .arg(format_error(*record.range_finder_missed));
   return sentence;
 }
 

@@ -73,6 +73,9 @@ TEST(ErrorSummary, SaysWhereTheErrorComesFrom) {
   EXPECT_TRUE(text.contains("50.0 %")) << "what the branch removes";
   record.activations_only = 0;
   EXPECT_TRUE(describe_sources(record).contains("4-bit weights"));
+  EXPECT_FALSE(describe_sources(record).contains("range finder"));
+  record.range_finder_missed = 0.0123;
+  EXPECT_TRUE(describe_sources(record).contains("range finder missed 1.23 %")) << describe_sources(record).toStdString();
 }
 
 TEST_F(TradeoffPanelTest, PointsChooseRuns) {
