@@ -1,5 +1,5 @@
 #pragma once
-// Colours, pens and number formats of the whole window (window.md 13 and 14): the one place that plots, icons and delegates
+// Colours, pens and number formats of the whole window: the one place that plots, icons and delegates
 // read them from, so that a change of theme reaches all.
 #include <QColor>
 #include <QString>
@@ -22,7 +22,7 @@ QColor viridis(double t);  ///< 0…1
 QColor map_colour(double t);
 void set_map_palette(const QString& name);
 
-// Numbers as people read them (window.md 13).
+// Numbers as people read them.
 QString format_error(double relative);    ///< 0.0892 → "8.92" (per cent)
 QString format_kl(double nats);           ///< 3 significant
 QString format_perplexity(double value);  ///< 2 decimals

@@ -16,7 +16,7 @@ struct LayerRecord {
   int weight_bits = 4, activation_bits = 4, factor_bits = 16;
   std::size_t group_size = 0, rank = 0, out_features = 0, in_features = 0;
   double bits_per_weight = 0;
-  // Relative to ‖W X‖² (cli.md); NaN, written as null, where the input is all zero and nothing can be relative to it.
+  // Relative to ‖W X‖²; NaN, written as null, where the input is all zero and nothing can be relative to it.
   double loss = 0, loss_uncorrected = 0, loss_regularized = 0, lower_bound = 0, weights_only = 0, activations_only = 0;
   std::optional<double> held_out_loss;
   std::optional<double> range_finder_missed;  ///< LayerLosses::range_finder_missed
