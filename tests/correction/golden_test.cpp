@@ -4,7 +4,7 @@
 #include "correction/linalg.h"
 #include "correction/low_rank_steps.h"
 #include "correction/solve.h"
-#include "support/solver_case.h"
+#include "support/golden_weight.h"
 
 namespace lrc {
 namespace {
@@ -30,19 +30,7 @@ class Golden : public testing::TestWithParam<std::string> {
     return s;
   }
 
-  void expect_weight(const QuantizedWeight& weight, const std::string& name) {
-    EXPECT_EQ(weight.codes, golden.codes(name + ".codes")) << name;
-    const MatrixD expected = golden.file.read_double(name + ".scales");
-    ASSERT_EQ(weight.scales.size(), expected.size()) << name;
-    const std::size_t group = weight.group_size();
-    for (std::size_t r = 0; r < weight.out_features; ++r)
-      for (std::size_t g = 0; g < weight.groups(); ++g) {
-        const auto* first = weight.codes.data() + r * weight.in_features + g * group;
-        if (std::all_of(first, first + group, [](std::int8_t c) { return c == 0; })) continue;  // such a scale means nothing
-        const double e = expected.data()[r * weight.groups() + g];
-        EXPECT_NEAR(weight.scales(r, g), e, 1e-9 * e) << name << " row " << r;
-      }
-  }
+  void expect_weight(const QuantizedWeight& weight, const std::string& name) { test::expect_weight(golden, weight, name, 1e-9); }
 
   static void expect_close(double value, double expected, const std::string& what) {
     EXPECT_NEAR(value, expected, 1e-8 * std::abs(expected)) << what;

@@ -7,17 +7,13 @@
 #include "base/error.h"
 #include "quantization/activation.h"
 #include "support/checking_backend.h"
+#include "support/float_logits.h"
 #include "support/tiny_model.h"
 
 namespace lrc::test {
 namespace {
 
 ActivationScheme kv(int bits, std::size_t group = 0) { return {bits, group, 1.0f, false}; }
-
-MatrixF logits_of(const ModelWeights& weights, const std::vector<TokenId>& ids) {
-  Transformer transformer = on_cpu(weights);
-  return all_logits(transformer, ids);
-}
 
 double mean_square(const MatrixF& a, const MatrixF& b) {
   double sum = 0;

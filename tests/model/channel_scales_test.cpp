@@ -7,17 +7,13 @@
 #include "base/error.h"
 #include "model/channel_scales.h"
 #include "support/family_models.h"
+#include "support/float_logits.h"
 #include "support/tiny_model.h"
 
 namespace lrc::test {
 namespace {
 
 using testing::HasSubstr;
-
-MatrixF logits_of(const ModelWeights& weights, const std::vector<TokenId>& ids) {
-  Transformer transformer = on_cpu(weights);
-  return all_logits(transformer, ids);
-}
 
 /// Factors from 1/4 to 4 for every site of the block that can be scaled.
 ChannelScales random_scales(const ModelConfig& config, bool online_rotation, Random& random) {

@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "model/expert_routing.h"
 #include "support/family_models.h"
+#include "support/float_logits.h"
 #include "support/tiny_model.h"
 
 namespace lrc::test {
@@ -16,11 +17,6 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-MatrixF logits_of(const ModelWeights& weights, const std::vector<TokenId>& ids) {
-  Transformer transformer = on_cpu(weights);
-  return all_logits(transformer, ids);
-}
 
 class Family : public testing::TestWithParam<FamilyModel> {
  protected:

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "formats/safetensors.h"
 #include "support/family_models.h"
+#include "support/float_logits.h"
 #include "support/rotation_file.h"
 #include "support/tiny_model.h"
 
@@ -17,11 +18,6 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-MatrixF logits_of(const ModelWeights& weights, const std::vector<TokenId>& ids) {
-  Transformer transformer = on_cpu(weights);
-  return all_logits(transformer, ids);
-}
 
 class ImportedFamily : public testing::TestWithParam<FamilyModel> {
  protected:

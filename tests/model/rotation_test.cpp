@@ -5,16 +5,12 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "support/float_logits.h"
 #include "support/test_data.h"
 #include "support/tiny_model.h"
 
 namespace lrc::test {
 namespace {
-
-MatrixF logits_of(const ModelWeights& weights, const std::vector<TokenId>& ids) {
-  Transformer transformer = on_cpu(weights);
-  return all_logits(transformer, ids);
-}
 
 double standard_deviation(const MatrixF& values) {
   double sum = 0, squares = 0;

@@ -6,7 +6,7 @@
 #include "quantization/activation.h"
 #include "quantization/quantized_weight.h"
 #include "quantization/second_moments.h"
-#include "support/solver_case.h"
+#include "support/golden_weight.h"
 
 namespace lrc {
 namespace {
@@ -18,19 +18,7 @@ class GoldenQuantizers : public testing::TestWithParam<std::string> {
   SolverCase golden{GetParam()};
   MatrixD w = golden.w(), x = golden.x();
 
-  void expect_weight(const QuantizedWeight& weight, const std::string& name) {
-    EXPECT_EQ(weight.codes, golden.codes(name + ".codes")) << name;
-    const MatrixD expected = golden.file.read_double(name + ".scales");
-    ASSERT_EQ(weight.scales.size(), expected.size()) << name;
-    const std::size_t group = weight.group_size();
-    for (std::size_t r = 0; r < weight.out_features; ++r)
-      for (std::size_t g = 0; g < weight.groups(); ++g) {
-        const auto* first = weight.codes.data() + r * weight.in_features + g * group;
-        if (std::all_of(first, first + group, [](std::int8_t c) { return c == 0; })) continue;  // such a scale means nothing
-        const double e = expected.data()[r * weight.groups() + g];
-        EXPECT_NEAR(weight.scales(r, g), e, 1e-12 * e) << name << " row " << r << " group " << g;
-      }
-  }
+  void expect_weight(const QuantizedWeight& weight, const std::string& name) { test::expect_weight(golden, weight, name, 1e-12); }
 
   std::vector<std::size_t> groups() const {
     std::vector<std::size_t> result = {0};
