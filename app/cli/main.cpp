@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "cli/commands.h"
+#include "correction/solve.h"
 
 namespace lrc::cli {
 namespace {
@@ -16,7 +17,9 @@ void add_recipe_options(CLI::App& command, RecipeOptions& r) {
   const std::string group = "Recipe";
   const auto add = [&](const char* flag, auto& target, const char* text) { return command.add_option(flag, target, text)->group(group); };
   add("--recipe", r.recipe, "A shipped recipe's name or a JSON file; options below override its fields");
-  add("--method", r.method, "rtn, gptq, svd, qera, eora, qera-diagonal, lqer, l2qer or lrc");
+  std::string names;
+  for (const SolveMethod& method : methods()) names += (names.empty() ? "" : ", ") + std::string(method.name);
+  add("--method", r.method, names.c_str());
   add("--weight-bits", r.weight_bits, "2…8");
   add("--activation-bits", r.activation_bits, "2…8; 16 = off");
   add("--kv-bits", r.kv_bits, "Keys and values in the cache: 2…8; 16 = float");
