@@ -309,7 +309,8 @@ std::vector<ArithmeticRow> arithmetic(const ExportSource& source) {
   rows.push_back({"weights",
                   over_layers(source,
                               [](const LayerScheme& s) {
-                                return std::to_string(s.weight.bits) + "-bit codes, " + group_text(s.weight.group_size, "row");
+                                return std::to_string(s.weight.bits) + "-bit codes, " + group_text(s.weight.group_size, "row") +
+                                       (s.weight.symmetric ? "" : ", zero points");
                               }),
                   "the same codes, the scale repeated for each 32 weights"});
   rows.push_back({"activations",
@@ -319,12 +320,13 @@ std::vector<ArithmeticRow> arithmetic(const ExportSource& source) {
                                 char clip[16];
                                 std::snprintf(clip, sizeof clip, "%.3g", double(s.activation.clip));
                                 return std::to_string(s.activation.bits) + " bits, " + group_text(s.activation.group_size, "token") +
-                                       ", clip " + clip;
+                                       (s.activation.symmetric ? "" : ", zero points") + ", clip " + clip;
                               }),
                   "8 bits, one scale for 32 values, no clip"});
   std::string here;
   if (source.rotation.r1) here = "R1 folded";
   if (source.rotation.r2) here += std::string(here.empty() ? "" : ", ") + "R2 folded";
+  if (source.rotation.r3) here += std::string(here.empty() ? "" : ", ") + "R3 online on queries and keys";
   if (source.rotation.r4) here += std::string(here.empty() ? "" : ", ") + "R4 online at down_proj";
   rows.push_back({"rotation", here.empty() ? "none" : here,
                   here.empty()         ? "none"
@@ -332,10 +334,18 @@ std::vector<ArithmeticRow> arithmetic(const ExportSource& source) {
                                        : "the same, in the weights"});
   const bool pairs = std::any_of(source.layers.begin(), source.layers.end(),
                                  [](const auto& layer) { return !layer.second.skipped && layer.second.rank != 0; });
-  rows.push_back({"branch", pairs ? "float16 pair on the unquantized activation" : "none",
-                  pairs ? "float16 pair on the activation rounded to float16" : "none"});
+  const auto pair_text = [](const LayerScheme& scheme) {
+    if (scheme.rank == 0) return std::string("none");
+    const std::string factors = scheme.factors.format == FactorFormat::half ? "float16" : to_string(scheme.factors);
+    return factors + " pair on the " + (scheme.pair_input == PairInput::quantized ? "quantized" : "unquantized") + " activation";
+  };
+  rows.push_back(
+      {"branch", pairs ? over_layers(source, pair_text) : "none", pairs ? "float16 pair on the activation rounded to float16" : "none"});
   rows.push_back({"embedding and head", "float32", "float16"});
-  rows.push_back({"keys and values", "float32", "float16 unless set otherwise"});
+  rows.push_back(
+      {"keys and values",
+       source.cache.off() ? "float32" : std::to_string(source.cache.bits) + " bits, " + group_text(source.cache.group_size, "head"),
+       "float16 unless set otherwise"});
   return rows;
 }
 

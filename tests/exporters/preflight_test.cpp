@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "base/error.h"
 #include "base/files.h"
 #include "exporters/example_run.h"
@@ -169,9 +171,26 @@ TEST(Arithmetic, HereAndThere) {
   EXPECT_EQ(row("activations").here, "4 bits, one scale a token, clip 0.9");
   EXPECT_THAT(row("activations").there, HasSubstr("8 bits"));
   EXPECT_EQ(row("rotation").here, "R1 folded, R2 folded");
-  EXPECT_THAT(row("branch").here, HasSubstr("unquantized"));
+  EXPECT_EQ(row("branch").here, "float16 pair on the unquantized activation (30 layers); none (5 layers)");
+  EXPECT_EQ(row("keys and values").here, "float32");
   run.rotation = {};
   EXPECT_EQ(find_exporter("gguf").arithmetic(run.plan())[2].there, "none");
+}
+
+TEST(Arithmetic, SaysWhatTheRunReallyHas) {
+  auto run = example_run(test::stories_gguf(), {true, true, false, 1}, [](const LayerInfo&, LayerScheme& scheme) {
+    scheme.activation.symmetric = false;
+    scheme.activation.group_size = 32;
+    scheme.factors = *factor_scheme("int8");
+    scheme.pair_input = PairInput::quantized;
+  });
+  auto plan = run.plan();
+  plan.cache = {.bits = 4, .group_size = 4, .symmetric = false};
+  std::map<std::string, std::string> here;
+  for (const auto& row : find_exporter("gguf").arithmetic(plan)) here[row.what] = row.here;
+  EXPECT_EQ(here["activations"], "4 bits, one scale for 32 values, zero points, clip 0.9");
+  EXPECT_EQ(here["branch"], "int8 pair on the quantized activation (30 layers); none (5 layers)");
+  EXPECT_EQ(here["keys and values"], "4 bits, one scale for 4 values");
 }
 
 }  // namespace
