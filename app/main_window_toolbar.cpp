@@ -40,7 +40,7 @@ void MainWindow::make_toolbar() {
   }
   toolbar_->addSeparator();
   const auto make_slot = [this](const char* object_name, const QString& name) {
-    auto* combo = new QComboBox(toolbar_);
+    auto* combo = new ElidedCombo(toolbar_);
     combo->setObjectName(object_name);
     combo->setAccessibleName(name);
     combo->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);

@@ -8,6 +8,7 @@
 #include <QFileDialog>
 #include <QLabel>
 #include <QLineEdit>
+#include <QMainWindow>
 #include <QPushButton>
 #include <QScrollArea>
 #include <QSettings>
@@ -28,7 +29,9 @@ namespace lrc::app {
 namespace {
 
 /// What can be made again by measuring.
-std::vector<std::filesystem::path> cleared_folders() { return {cache_folder() / "measurements", cache_folder() / "samples"}; }
+std::vector<std::filesystem::path> cleared_folders() {
+  return {cache_folder() / "measurements", cache_folder() / "samples", cache_folder() / "moments"};
+}
 
 quint64 bytes_below(const std::filesystem::path& folder) {
   quint64 bytes = 0;
@@ -48,11 +51,22 @@ void repaint_everything() {
 
 void use_threads(double threads) { set_thread_count(int(threads)); }
 
+/// What moves by itself: panels that slide to their place, menus and tips that fade in, the blinking of the text cursor.
+void use_motion(bool on) {
+  for (QWidget* widget : QApplication::topLevelWidgets())
+    if (auto* window = qobject_cast<QMainWindow*>(widget)) window->setAnimated(on);
+  for (const Qt::UIEffect effect : {Qt::UI_AnimateMenu, Qt::UI_FadeMenu, Qt::UI_AnimateCombo, Qt::UI_AnimateTooltip, Qt::UI_FadeTooltip})
+    QApplication::setEffectEnabled(effect, on);
+  static const int usual_flash_ms = QApplication::cursorFlashTime();
+  QApplication::setCursorFlashTime(on ? usual_flash_ms : 0);
+}
+
 }  // namespace
 
 void apply_saved_settings() {
   use_threads(QSettings().value("devices/threads", 0).toDouble());
   set_map_palette(QSettings().value("mapPalette", "viridis").toString());
+  use_motion(QSettings().value("motion", true).toBool());
 }
 
 SettingsWindow::SettingsWindow(Workspace& workspace, QWidget* parent, std::function<void(const QString&)> set_theme,
@@ -91,6 +105,8 @@ SettingsWindow::SettingsWindow(Workspace& workspace, QWidget* parent, std::funct
               set_map_palette(name);
               repaint_everything();
             });
+  addToggle("motion", tr("Motion"), tr("Panels that slide, menus that fade in, a blinking text cursor; off: nothing moves by itself"), true,
+            use_motion);
   addSection(tr("Folders"));
   addFolders();
   addSection(tr("Devices"));
@@ -99,9 +115,11 @@ SettingsWindow::SettingsWindow(Workspace& workspace, QWidget* parent, std::funct
   addToggle("calibration/sample", tr("Keep an activation sample"),
             tr("Measuring writes 1 024 tokens of every layer’s input, about 200 MB for a model of 135 million weights; Distributions and "
                "Channels read it"),
-            true);
+            true, {});
   addNumber("evaluation/windows", tr("Windows of the test text"), tr("Of 2 048 tokens, after each run; more is slower and surer"), 0, 200,
             1, 0, {}, tr("no evaluation"), 6, {});
+  addSection(tr("Chat"));
+  addChat();
   addSection(tr("Shortcuts"));
   addShortcuts();
   addSection(tr("Network and privacy"));
@@ -199,7 +217,7 @@ void SettingsWindow::addNumber(const char* key, const QString& label, const QStr
   addRow(label, tip, box, reset);
 }
 
-void SettingsWindow::addToggle(const char* key, const QString& label, const QString& tip, bool standard) {
+void SettingsWindow::addToggle(const char* key, const QString& label, const QString& tip, bool standard, std::function<void(bool)> apply) {
   auto* box = new QCheckBox(this);
   box->setObjectName(QString("setting_") + QString(key).replace('/', '_'));
   box->setChecked(QSettings().value(key, standard).toBool());
@@ -208,6 +226,7 @@ void SettingsWindow::addToggle(const char* key, const QString& label, const QStr
   connect(box, &QCheckBox::toggled, this, [=](bool on) {
     QSettings().setValue(key, on);
     reset->setVisible(on != standard);
+    if (apply) apply(on);
   });
   connect(static_cast<QToolButton*>(reset), &QToolButton::clicked, box, [=] { box->setChecked(standard); });
   addRow(label, tip, box, reset);
@@ -245,12 +264,13 @@ void SettingsWindow::addFolders() {
           return !code;
         },
         [this](bool) {
-          workspace_.log(LogLevel::info, tr("Measurements and samples were cleared"));
+          workspace_.log(LogLevel::info, tr("Measurements, samples and moments were cleared"));
           measureCache();
         });
   });
-  addRow(tr("Measurements and samples"),
-         tr("What measuring keeps in %1; it can be measured again").arg(QString::fromStdString(cache_folder().string())), clear, nullptr);
+  addRow(tr("What measuring keeps"),
+         tr("Measurements, samples and moments in %1; all can be measured again").arg(QString::fromStdString(cache_folder().string())),
+         clear, nullptr);
   cache_size_ = make_dim_label({}, section_);
   cache_size_->setObjectName("cacheSize");
   static_cast<QHBoxLayout*>(clear->parentWidget()->layout())->insertWidget(2, cache_size_);
@@ -277,9 +297,22 @@ void SettingsWindow::addDevices() {
   addChoice("devices/preferred", tr("Chat runs on"), tr("What both sides of a chat start with; a device is remembered by its own number"),
             devices, QString(), {});
   addNumber("devices/threads", tr("Threads"), tr("Results do not depend on their number"), 0, 256, 1, 0, {}, tr("all"), 0, use_threads);
-  addNumber("devices/memoryLimitGib", tr("Memory limit"),
-            tr("A model whose run would need more than this is asked about before it is opened"), 0, 4096, 1, 1, tr(" GiB"),
-            tr("what is free"), 0, {});
+  addNumber(
+      "devices/memoryLimitGib", tr("Memory limit"),
+      tr("What runs may hold: the work is cut to fit, with the same result; a model that needs more is asked about before it is opened"), 0,
+      4096, 1, 1, tr(" GiB"), tr("what is free"), 0, [this](double) {
+        if (workspace_.hasModel()) emit workspace_.draftChanged();  // the forecast and the command name it
+      });
+}
+
+void SettingsWindow::addChat() {
+  const QString when = tr("What a chat begins with when a model is opened; each can be changed there");
+  addChoice("chat/mode", tr("Mode"), when, {{"0", tr("Free")}, {"1", tr("B follows A")}, {"2", tr("A follows B")}}, "0", {});
+  addChoice("chat/colour", tr("Colour tokens by"), when,
+            {{"0", tr("KL per token")}, {"1", tr("Change of probability")}, {"2", tr("Nothing")}}, "0", {});
+  addChoice("chat/preset", tr("Sampling"), when, {{"0", tr("Greedy")}, {"1", tr("Default")}, {"2", tr("Creative")}}, "0", {});
+  addNumber("chat/maxNew", tr("Longest answer"), when, 1, 4096, 16, 0, tr(" tokens"), {}, 128, {});
+  addNumber("chat/seed", tr("Seed"), when, 0, 2147483647, 1, 0, {}, {}, 0, {});
 }
 
 void SettingsWindow::addShortcuts() {

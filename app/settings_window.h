@@ -32,10 +32,11 @@ class SettingsWindow : public QDialog {
                  std::function<void(const QString&)> apply);
   void addNumber(const char* key, const QString& label, const QString& tip, double least, double most, double step, int decimals,
                  const QString& suffix, const QString& text_for_least, double standard, std::function<void(double)> apply);
-  void addToggle(const char* key, const QString& label, const QString& tip, bool standard);
+  void addToggle(const char* key, const QString& label, const QString& tip, bool standard, std::function<void(bool)> apply);
   void addText(const QString& text);
   void addFolders();
   void addDevices();
+  void addChat();
   void addShortcuts();
   void measureCache();
   void filter(const QString& words);
@@ -51,7 +52,7 @@ class SettingsWindow : public QDialog {
   std::vector<Row> rows_;
 };
 
-/// Threads and the map's palette as they were chosen: at the start of the program.
+/// Threads, motion and the map's palette as they were chosen: at the start of the program.
 void apply_saved_settings();
 /// Shortcuts as they were chosen, over those that the actions were made with.
 void apply_saved_shortcuts(QWidget& window);

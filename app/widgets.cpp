@@ -4,7 +4,9 @@
 #include <QFile>
 #include <QHBoxLayout>
 #include <QPainter>
+#include <QStylePainter>
 #include <QSvgRenderer>
+#include <QToolTip>
 #include <QVBoxLayout>
 
 #include "panels/panel_widgets.h"
@@ -52,6 +54,24 @@ IconButton::IconButton(const QString& icon, const QString& tooltip, QWidget* par
 void IconButton::changeEvent(QEvent* event) {
   QToolButton::changeEvent(event);
   if (event->type() == QEvent::PaletteChange) setIcon(themed_icon(icon_));
+}
+
+void ElidedCombo::paintEvent(QPaintEvent*) {
+  QStylePainter painter(this);
+  QStyleOptionComboBox option;
+  initStyleOption(&option);
+  painter.drawComplexControl(QStyle::CC_ComboBox, option);
+  const QRect field = style()->subControlRect(QStyle::CC_ComboBox, &option, QStyle::SC_ComboBoxEditField, this);
+  option.currentText = fontMetrics().elidedText(option.currentText, Qt::ElideRight, field.width() - 4);
+  painter.drawControl(QStyle::CE_ComboBoxLabel, option);
+}
+
+bool ElidedCombo::event(QEvent* event) {
+  if (event->type() == QEvent::ToolTip && toolTip().isEmpty()) {
+    QToolTip::showText(static_cast<QHelpEvent*>(event)->globalPos(), currentText(), this);
+    return true;
+  }
+  return QComboBox::event(event);
 }
 
 FoldingSection::FoldingSection(const QString& title, QWidget* parent) : QWidget(parent) {

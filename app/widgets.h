@@ -1,5 +1,6 @@
 #pragma once
 // Small widgets of the frame and the recipe: icons in the text colour, quiet buttons that carry one, folding sections.
+#include <QComboBox>
 #include <QIcon>
 #include <QToolButton>
 #include <QWidget>
@@ -25,6 +26,17 @@ class IconButton : public QToolButton {
 
  private:
   QString icon_;
+};
+
+/// A combo box whose text ends in … where the box is too narrow for it; the whole of it is the tooltip.
+class ElidedCombo : public QComboBox {
+  Q_OBJECT
+ public:
+  using QComboBox::QComboBox;
+
+ protected:
+  void paintEvent(QPaintEvent* event) override;
+  bool event(QEvent* event) override;
 };
 
 /// A heading that folds its content to one line of summary.

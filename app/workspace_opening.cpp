@@ -1,10 +1,10 @@
 // Opening a model: headers first, then, where a run of it would need more memory than is free, a decision.
 #include <QFile>
-#include <QSettings>
 #include <algorithm>
 #include <limits>
 
 #include "models/draft_edits.h"
+#include "models/memory_limit.h"
 #include "models/notebook.h"
 #include "run/memory.h"
 #include "run/memory_stages.h"
@@ -19,8 +19,8 @@ namespace {
 quint64 available_memory() {
   quint64 free = free_memory_bytes();
   if (free == 0) free = std::numeric_limits<quint64>::max();  // the system does not say
-  const double limit = QSettings().value("devices/memoryLimitGib", 0).toDouble();
-  return limit > 0 ? std::min(free, quint64(limit * 1024 * 1024 * 1024)) : free;
+  const quint64 limit = memory_limit();
+  return limit > 0 ? std::min(free, limit) : free;
 }
 
 }  // namespace

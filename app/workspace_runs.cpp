@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "base/files.h"
+#include "models/memory_limit.h"
 #include "workspace.h"
 #include "workspace_parts.h"
 
@@ -56,7 +57,7 @@ void Workspace::submitRun(int number) {
   RunEntry* run = entry(number);
   auto control = std::make_shared<Parts::Control>();
   parts_->controls[number] = control;
-  const RunRequest request{model_->checkpoint().path(), model_, run->manifest.recipe, run->folder};
+  const RunRequest request{model_->checkpoint().path(), model_, run->manifest.recipe, run->folder, memory_limit()};
   const int windows = QSettings().value("evaluation/windows", 6).toInt();
   const bool can_read = !model_->tokenizer_problem();
 
@@ -255,7 +256,7 @@ void Workspace::deleteRun(int number) {
 
 QString Workspace::commandOf(const RunEntry& run) const {
   if (!model_) return {};
-  return QString::fromStdString(command_of({model_->checkpoint().path(), model_, run.manifest.recipe, run.folder}));
+  return QString::fromStdString(command_of({model_->checkpoint().path(), model_, run.manifest.recipe, run.folder, memory_limit()}));
 }
 
 QString Workspace::commandOfDraft() const {
@@ -263,7 +264,7 @@ QString Workspace::commandOfDraft() const {
   int number = 1;
   for (const RunEntry& run : runs_) number = std::max(number, run.number + 1);
   return QString::fromStdString(
-      command_of({model_->checkpoint().path(), model_, draft_, parts_->runs_folder / run_folder_name(number, draft_.name)}));
+      command_of({model_->checkpoint().path(), model_, draft_, parts_->runs_folder / run_folder_name(number, draft_.name), memory_limit()}));
 }
 
 }  // namespace lrc::app

@@ -24,7 +24,9 @@ void export_command(const Context& context, const ExportOptionsCli& options) {
   }
   Json result = {{"to", options.to}, {"checks", list}};
   if (options.check_only) {
-    result["forecast_bytes"] = exporter.forecast_bytes(run.source_without_weights(), settings);
+    const ExportForecast forecast = exporter.forecast(run.source_without_weights(), options.out, settings);
+    result["forecast_bytes"] = forecast.bytes();
+    for (const auto& part : forecast.parts) result["forecast_parts"][part.what] = part.bytes;
     context.print_json(result);
     return;
   }

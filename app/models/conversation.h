@@ -10,16 +10,18 @@
 
 namespace lrc::app {
 
-enum class ChatMode { free, b_follows_a };
+/// Who speaks in its own words; the side that follows reads the other's tokens, so that each position compares like with like.
+enum class ChatMode { free, b_follows_a, a_follows_b };
 /// How messages become a prompt: the model's own template, plain ChatML, or no template (the text is continued as it stands).
 enum class PromptForm { own, plain, none };
 
 struct ChatAnswer {
   QString text;  ///< as it streams in
   std::vector<TokenId> ids;
-  std::vector<TokenComparison> compared;  ///< one a token, when B followed A
+  std::vector<TokenComparison> compared;  ///< of B, one a token, when one side followed the other
   double seconds = 0, tokens_per_second = 0, first_token_s = 0;
   bool streaming = false, finished = false;
+  bool forced = false;  ///< the other side's tokens: this side followed
   QString ending;  ///< "end of turn", "stopped", "forced", or a sentence that says what failed
 };
 struct ChatTurn {

@@ -24,7 +24,7 @@ bool Preflight::fixable() const {
                      [](const Check& check) { return check.status != CheckStatus::ok && !check.fix_id.empty(); });
 }
 
-std::vector<Preflight> preflight_of(const OpenedModel& opened, const ExportOptions& chosen) {
+std::vector<Preflight> preflight_of(const OpenedModel& opened, const std::filesystem::path& folder, const ExportOptions& chosen) {
   const RunExport run(opened);
   const ExportSource source = run.source_without_weights();
   std::vector<Preflight> all;
@@ -35,7 +35,7 @@ std::vector<Preflight> preflight_of(const OpenedModel& opened, const ExportOptio
       one.checks = exporter.preflight(source, chosen);
       sort_checks(one.checks);
       one.arithmetic = exporter.arithmetic(source);
-      one.bytes = exporter.forecast_bytes(source, chosen);
+      one.forecast = exporter.forecast(source, folder, chosen);
     } catch (const Error& error) {
       one.problem = QString::fromUtf8(error.what());
     }

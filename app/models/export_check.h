@@ -13,13 +13,13 @@ struct Preflight {
   std::string exporter;
   std::vector<Check> checks;  ///< refusals first
   std::vector<ArithmeticRow> arithmetic;
-  std::uint64_t bytes = 0;  ///< of all files
-  QString problem;          ///< why there is no preflight
+  ExportForecast forecast;
+  QString problem;  ///< why there is no preflight
   int count(CheckStatus status) const;
   bool fixable() const;  ///< a re-solved run would take something away
 };
 /// Of a finished run, for every target. Throws Error where the run cannot be exported at all.
-std::vector<Preflight> preflight_of(const OpenedModel& run, const ExportOptions& options);
+std::vector<Preflight> preflight_of(const OpenedModel& run, const std::filesystem::path& folder, const ExportOptions& options);
 void sort_checks(std::vector<Check>& checks);
 /// "Not yet. 1 refusal, 2 warnings, 7 passed."
 QString verdict(const Preflight& preflight);

@@ -130,7 +130,8 @@ AllocatorView::AllocatorView(Workspace& workspace, QWidget* parent)
   plot_->setAccessibleName(tr("Predicted loss against budget, uniform and allocated"));
   plot_->setMinimumSize(160, 90);
   map_ = new AllocatorMap(workspace_, pictures_);
-  row->addWidget(plot_, 1);
+  twin_ = new PlotTwin(plot_, *this, "allocatorTable", pictures_);
+  row->addWidget(twin_, 1);
   row->addWidget(map_, 1);
   column->addWidget(pictures_, 1);
   column->addStretch(0);
@@ -235,6 +236,7 @@ void AllocatorView::refresh() {
   pictures_->setVisible(!allocator_.curve().empty());
   map_->show(allocator_.report());
   draw();
+  twin_->refresh();
 }
 
 void AllocatorView::draw() {

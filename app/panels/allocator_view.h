@@ -24,6 +24,7 @@ class AllocatorView : public QWidget, public PlotHooks {
   DataTable dataTable() const override;
   int pixelOf(double x) const override { return int(std::lround(plot_->xAxis->coordToPixel(x))); }
   QString hoverText(const QPoint& pixel) const override;
+  void showTable(bool table) { twin_->showTable(table); }
 
  protected:
   void changeEvent(QEvent* event) override;
@@ -39,6 +40,7 @@ class AllocatorView : public QWidget, public PlotHooks {
   QLabel* sentence_;
   Notice* notice_;
   QCustomPlot* plot_;
+  PlotTwin* twin_;
   AllocatorMap* map_;
   QSpinBox *step_, *most_;
   QCheckBox *keep_, *bits_, *kl_;

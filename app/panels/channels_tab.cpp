@@ -26,23 +26,18 @@ class ChannelsTab : public PlotTab {
   int pixelOf(double x) const override { return int(std::lround(profile_->xAxis->coordToPixel(x))); }
   QString hoverText(const QPoint& pixel) const override;
   void showTable(bool table) override { twin_->showTable(table); }
+  std::vector<QCustomPlot*> plots() const override {
+    return view() == View::positions ? std::vector{positions_} : std::vector{profile_, cells_};
+  }
 
  protected:
-  void showEvent(QShowEvent* event) override {
-    QWidget::showEvent(event);
-    refresh();
-  }
-  void changeEvent(QEvent* event) override {
-    QWidget::changeEvent(event);
-    if (event->type() == QEvent::PaletteChange) refresh();
-  }
+  void refresh() override;
 
  private:
   bool before() const { return basis_->current() == 0; }
   View view() const { return View(view_->current()); }
   std::size_t block() const { return workspace_.model()->layers()[std::size_t(shown_layer(workspace_))].block; }
   const std::vector<double>& profile() const { return (before() ? map_->profile_before : map_->profile_after)[block()]; }
-  void refresh();
   void drawProfile();
   void drawMap();
   void drawPositions();

@@ -35,6 +35,7 @@ void ChatPanel::followModel() {
   const bool there = workspace_.hasModel();
   input_->setEnabled(there);
   notice_->clear();
+  sampling_->takeDefaults();
   controls_->setContext(there ? QString::fromStdString(workspace_.model()->display_name()) : QString());
   followSlots();
   if (!there) {

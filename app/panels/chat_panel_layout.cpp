@@ -106,6 +106,7 @@ void ChatPanel::build() {
   shortcut("Ctrl+N", [this] { clearChat(); });
   shortcut("Ctrl+R", [this] { regenerate(); });
   shortcut("Ctrl+B", [this] { branch_->toggleBypass(); });
+  shortcut("Ctrl+Shift+M", [this] { sampling_->nextMode(); });
   shortcut("Esc", [this] {
     if (popover_->isVisible()) return popover_->hide();
     batch_->stop();
@@ -200,14 +201,20 @@ void ChatPanel::listen() {
     sides_[std::size_t(side)]->setSpeed(answer.tokens_per_second, answer.first_token_s);
     showAnswer(last(), side);
   });
-  connect(worker_, &ChatWorker::compared, this, [this](const std::vector<TokenComparison>& tokens, double seconds) {
+  connect(worker_, &ChatWorker::compared, this, [this](int leader, const std::vector<TokenComparison>& tokens, double seconds) {
     if (turns_.empty()) return;
-    ChatAnswer& b = turns_.back().answers[1];
-    b = turns_.back().answers[0];
-    b.compared = tokens;
-    b.seconds = seconds;
-    sides_[1]->setSpeed(seconds > 0 ? double(tokens.size()) / seconds : 0, 0);
-    showAnswer(last(), 1);
+    auto& answers = turns_.back().answers;
+    // Scored again with another branch, each side keeps its part.
+    if (!answers[0].forced && !answers[1].forced) {
+      ChatAnswer& followed = answers[leader == 0 ? 1 : 0];
+      followed = answers[std::size_t(leader)];
+      followed.forced = true;
+    }
+    const std::size_t follower = answers[0].forced ? 0 : 1;
+    answers[1].compared = tokens;
+    answers[follower].seconds = seconds;
+    sides_[follower]->setSpeed(seconds > 0 ? double(tokens.size()) / seconds : 0, 0);
+    for (int side = 0; side < 2; ++side) showAnswer(last(), side);
     showDivergence();
   });
   connect(worker_, &ChatWorker::deviceLost, this, [this](int side, const QString& sentence) {

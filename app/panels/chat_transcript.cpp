@@ -131,10 +131,10 @@ void ChatTranscript::showAnswer(std::size_t turn, int side, const ChatAnswer& an
   QStringList facts;
   if (!answer.ids.empty()) facts << tr("%1 tokens").arg(answer.ids.size());
   if (answer.seconds > 0) facts << format_duration(answer.seconds);
-  if (const auto summary = summarise(answer.compared))
-    facts << tr("forced") << tr("mean KL %1 nat").arg(format_kl(summary->mean));
-  else if (!answer.ending.isEmpty())
-    facts << answer.ending;
+  const auto summary = summarise(answer.compared);
+  if (answer.forced) facts << tr("forced");
+  if (summary) facts << tr("mean KL %1 nat").arg(format_kl(summary->mean));
+  if (!answer.forced && !answer.ending.isEmpty()) facts << answer.ending;
   view.info[std::size_t(side)]->setText(facts.join(QStringLiteral(" · ")));
 }
 

@@ -124,17 +124,20 @@ struct ChatWorker::Run {
     const auto start = std::chrono::steady_clock::now();
     const auto tokens = compare_answer(*first, *second, prompt, answer, stop);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    tell([tokens, seconds](ChatWorker& w) { emit w.compared(tokens, seconds); });
+    tell([leader = leader(), tokens, seconds](ChatWorker& w) { emit w.compared(leader, tokens, seconds); });
   }
+
+  /// Who speaks first, and, where the other follows, for both.
+  int leader() const { return job->mode == ChatMode::a_follows_b ? 1 : 0; }
 
   void carryOut() {
     if (job->rescore) return compare(job->turns.back().answers[0].ids);
-    const ChatAnswer a = generate(0);
+    const ChatAnswer first = generate(leader());
     if (stop.stop_requested()) return;
     if (job->mode == ChatMode::free)
       generate(1);
     else
-      compare(a.ids);
+      compare(first.ids);
   }
 };
 

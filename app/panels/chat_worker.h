@@ -42,7 +42,8 @@ class ChatWorker : public QObject {
   void loaded(int side, qulonglong bytes);
   void tokenArrived(int side, int id, const QString& text);
   void answered(int side, const lrc::app::ChatAnswer& answer);
-  void compared(const std::vector<lrc::TokenComparison>& tokens, double seconds);
+  /// `leader`: whose tokens were scored by both, 0 or 1.
+  void compared(int leader, const std::vector<lrc::TokenComparison>& tokens, double seconds);
   /// The device of a side stopped working; the job goes on with the CPU.
   void deviceLost(int side, const QString& sentence);
   void failed(const QString& sentence);

@@ -27,6 +27,16 @@ PlotTab::PlotTab(QWidget* parent) : QWidget(parent) {
   outer->addWidget(scroll);
 }
 
+void PlotTab::showEvent(QShowEvent* event) {
+  QWidget::showEvent(event);
+  refresh();
+}
+
+void PlotTab::changeEvent(QEvent* event) {
+  QWidget::changeEvent(event);
+  if (event->type() == QEvent::PaletteChange && isVisible()) refresh();
+}
+
 int shown_layer(const Workspace& workspace) {
   if (!workspace.hasModel() || workspace.model()->layers().empty()) return -1;
   return std::max(workspace.currentLayer(), 0);
@@ -61,20 +71,13 @@ class DistributionsTab : public PlotTab {
     return found_ ? hover(*inputs_, found_->input_before, found_->input_after, pixel) : QString();
   }
   void showTable(bool table) override { twin_->showTable(table); }
+  std::vector<QCustomPlot*> plots() const override { return {inputs_, weights_}; }
 
  protected:
-  void showEvent(QShowEvent* event) override {
-    QWidget::showEvent(event);
-    refresh();
-  }
-  void changeEvent(QEvent* event) override {
-    QWidget::changeEvent(event);
-    if (event->type() == QEvent::PaletteChange) refresh();
-  }
+  void refresh() override;
 
  private:
   QCustomPlot* makePlot(const char* name, const QString& title, QLabel*& facts, QVBoxLayout* layout);
-  void refresh();
   void draw(QCustomPlot& plot, const Spread& before, const Spread& after, bool rotates, const QString& unit);
   QString hover(const QCustomPlot& plot, const Spread& before, const Spread& after, const QPoint& pixel) const;
 

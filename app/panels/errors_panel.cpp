@@ -4,6 +4,7 @@
 #include <QStackedLayout>
 #include <QTabWidget>
 #include <QVBoxLayout>
+#include <array>
 #include <cmath>
 
 #include "models/draft_edits.h"
@@ -46,12 +47,16 @@ class ErrorsPanel : public QWidget, public PlotHooks {
 
  protected:
   void changeEvent(QEvent* event) override;
+  void resizeEvent(QResizeEvent* event) override;
 
  private:
   void refresh();
   void gather();
   void drawAll();
   void markCurrent();
+  void showContext();
+  void makeExportMenus();
+  QString layerInFront() const;
   std::optional<std::size_t> at(const QPoint& pixel) const;
 
   Workspace& workspace_;
@@ -64,6 +69,10 @@ class ErrorsPanel : public QWidget, public PlotHooks {
   QCheckBox* bound_;
   QCustomPlot* all_;
   SourcesView* sources_;
+  std::array<PlotTab*, 2> inputs_;  ///< distributions, channels
+  AllocatorView* allocator_;
+  QToolButton* export_;
+  std::array<QMenu*, 4> export_menus_;
   PlotTwin* twin_;
   QCPItemRect* current_ = nullptr;
   std::vector<LayerChange> changes_;  ///< all, in the order shown
@@ -104,7 +113,6 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
   options->setSpacing(8);
   legend_ = new QLabel(all_page);
   legend_->setFont(font_of_points(font(), 8));
-  legend_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
   order_ = new QComboBox(all_page);
   order_->setObjectName("errorsOrder");
   order_->setAccessibleName(tr("Order of the layers"));
@@ -116,12 +124,12 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
   bound_ = new QCheckBox(tr("Bound"), all_page);
   bound_->setObjectName("errorsBound");
   bound_->setToolTip(tr("The certified lower bound holds for the regularised loss: with it, the error after is drawn in that loss"));
+  options->addWidget(legend_);
   options->addStretch(1);
   options->addWidget(bound_);
   options->addWidget(order_);
   options->addWidget(count_);
   all_layout->addLayout(options);
-  all_layout->addWidget(legend_);
   all_ = new QCustomPlot(all_page);
   all_->setObjectName("errorsLayersPlot");
   all_->setAccessibleName(tr("Error of each layer before and after"));
@@ -133,22 +141,23 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
 
   sources_ = new SourcesView(workspace_, tabs_);
   tabs_->addTab(scrolled(sources_, tabs_), tr("Sources"));
-  tabs_->addTab(make_distributions_tab(workspace_, tabs_), tr("Distributions"));
-  tabs_->addTab(make_channels_tab(workspace_, tabs_), tr("Channels"));
-  tabs_->addTab(scrolled(new AllocatorView(workspace_, tabs_), tabs_), tr("Allocator"));
+  inputs_ = {make_distributions_tab(workspace_, tabs_), make_channels_tab(workspace_, tabs_)};
+  tabs_->addTab(inputs_[0], tr("Distributions"));
+  tabs_->addTab(inputs_[1], tr("Channels"));
+  allocator_ = new AllocatorView(workspace_, tabs_);
+  tabs_->addTab(scrolled(allocator_, tabs_), tr("Allocator"));
   connect(&Allocator::of(workspace_), &Allocator::shown, this, [this] {
     tabs_->setCurrentIndex(tabs_->count() - 1);
     if (const auto* scroll = qobject_cast<QScrollArea*>(tabs_->currentWidget())) scroll->widget()->setFocus();
   });
 
-  export_button->setMenu(make_export_menu(this, {all_}, *this, "layer-errors", [this] {
-    return workspace_.slotTitle(workspace_.slotA()) + QStringLiteral(" → ") + workspace_.slotTitle(workspace_.slotB());
-  }));
+  export_ = export_button;
+  makeExportMenus();
   connect(as_table_, &QToolButton::toggled, this, [this](bool on) {
-    for (int i = 2; i < tabs_->count(); ++i)
-      if (auto* tab = dynamic_cast<PlotTab*>(tabs_->widget(i))) tab->showTable(on);
-    if (tabs_->currentIndex() == 1) tabs_->setCurrentIndex(0);
     twin_->showTable(on);
+    sources_->showTable(on);
+    for (PlotTab* tab : inputs_) tab->showTable(on);
+    allocator_->showTable(on);
   });
   connect(bound_, &QCheckBox::toggled, this, [this] { refresh(); });
   connect(order_, &QComboBox::currentIndexChanged, this, [this] { refresh(); });
@@ -169,8 +178,47 @@ ErrorsPanel::ErrorsPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
   connect(&workspace_, &Workspace::layerFinished, this, [this](int number, const QString&) {
     if (workspace_.slotB().run == number) refresh();
   });
-  connect(&workspace_, &Workspace::selectionChanged, this, [this] { markCurrent(); });
+  connect(&workspace_, &Workspace::selectionChanged, this, [this] {
+    markCurrent();
+    showContext();
+  });
+  connect(tabs_, &QTabWidget::currentChanged, this, [this] { showContext(); });
   refresh();
+}
+
+/// One for each tab that shows what is known; the allocator predicts, and predictions never leave the window.
+void ErrorsPanel::makeExportMenus() {
+  const auto caption = [this] {
+    const QString runs = workspace_.slotTitle(workspace_.slotA()) + QStringLiteral(" → ") + workspace_.slotTitle(workspace_.slotB());
+    return tabs_->currentIndex() == 0 ? runs : layerInFront() + QStringLiteral(" · ") + runs;
+  };
+  export_menus_[0] = make_export_menu(
+      this, [this] { return std::vector{all_}; }, *this, "layer-errors", caption);
+  export_menus_[1] = make_export_menu(
+      this, [this] { return std::vector{sources_->plot()}; }, *sources_, "sources", caption,
+      [this](bool shown) { sources_->showEstimates(shown); });
+  for (std::size_t i = 0; i < inputs_.size(); ++i)
+    export_menus_[2 + i] = make_export_menu(
+        this, [tab = inputs_[i]] { return tab->plots(); }, *inputs_[i], i == 0 ? "distributions" : "channels", caption);
+}
+
+QString ErrorsPanel::layerInFront() const {
+  const int layer = tabs_->currentIndex() == 1 ? sources_->currentLayer() : shown_layer(workspace_);
+  return layer < 0 ? QString() : QString::fromStdString(short_name(workspace_.model()->layers()[std::size_t(layer)]));
+}
+
+/// What the tab in front speaks of, all layers or the one, and what of it can be exported.
+void ErrorsPanel::showContext() {
+  const int tab = tabs_->currentIndex();
+  const bool of_model = tab == 0 || tab == tabs_->count() - 1;
+  const bool exports = tab >= 0 && std::size_t(tab) < export_menus_.size();
+  export_->setEnabled(exports);
+  export_->setToolTip(exports ? tr("Export the plot") : tr("What is only predicted is not exported"));
+  if (exports) export_->setMenu(export_menus_[std::size_t(tab)]);
+  if (of_model)
+    controls_->setContext(changes_.empty() ? QString() : tr("%1 layers").arg(changes_.size()));
+  else
+    controls_->setContext(layerInFront());
 }
 
 void ErrorsPanel::gather() {
@@ -221,7 +269,7 @@ void ErrorsPanel::refresh() {
   // Without a run, what is known is what enters the layers.
   if (changes_.empty() && tabs_->currentIndex() == 0) tabs_->setCurrentIndex(2);
   if (first_answer) tabs_->setCurrentIndex(0);
-  controls_->setContext(changes_.empty() ? QString() : tr("%1 layers").arg(changes_.size()));
+  showContext();
   sources_->refresh();
   if (changes_.empty()) return;
   sentence_->setText(
@@ -240,8 +288,8 @@ void ErrorsPanel::drawAll() {
   style_plot(*all_);
   all_->clearPlottables();
   all_->clearItems();
-  make_logarithmic(*all_->yAxis, bound_->isChecked() ? tr("regularised error, %") : tr("output error, %"));
-  make_linear(*all_->yAxis2, tr("Σ share removed, %"));
+  make_logarithmic(*all_->yAxis, bound_->isChecked() ? tr("regularised, %") : tr("error, %"));
+  make_linear(*all_->yAxis2, tr("Σ removed, %"));
   all_->yAxis2->setVisible(true);
   all_->yAxis2->setTickLabels(true);
   drawn_ = count_->currentIndex() == 0 ? std::min(worst_shown, changes_.size()) : changes_.size();
@@ -336,6 +384,12 @@ DataTable ErrorsPanel::dataTable() const {
 void ErrorsPanel::changeEvent(QEvent* event) {
   QWidget::changeEvent(event);
   if (event->type() == QEvent::PaletteChange) refresh();
+}
+
+void ErrorsPanel::resizeEvent(QResizeEvent* event) {
+  QWidget::resizeEvent(event);
+  // Marks and colours are those of the whole window: where the row is too narrow, the legend gives way.
+  legend_->setVisible(width() >= 500);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "models/run_facts.h"
 #include "panels/check_row.h"
+#include "panels/export_sizes.h"
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
 #include "plot_style.h"
@@ -44,7 +45,10 @@ void ExportPanel::check() {
   const auto opened = b && b->usable() ? workspace_.opened(workspace_.slotB()) : std::nullopt;
   if (!opened) return show();
   workspace_.queryLane().submit<std::vector<Preflight>>(
-      "preflight", this, [opened = *opened, chosen = options()](Progress&, std::stop_token) { return preflight_of(opened, chosen); },
+      "preflight", this,
+      [opened = *opened, folder = std::filesystem::path(folder_->text().toStdString()), chosen = options()](Progress&, std::stop_token) {
+        return preflight_of(opened, folder, chosen);
+      },
       [this](std::vector<Preflight> all) {
         for (Preflight& one : all) preflights_[one.exporter] = std::move(one);
         show();
@@ -117,10 +121,17 @@ void ExportPanel::show() {
               .arg(c.dim.name(), QString::fromStdString(row.what).toHtmlEscaped(), QString::fromStdString(row.here).toHtmlEscaped(),
                    row.here == row.there ? c.text.name() : c.warn.name(), QString::fromStdString(row.there).toHtmlEscaped());
     computes_->setText("<table cellpadding='1'>" + rows + "</table>");
-    size_->setText(tr("Forecast <b>%1</b>").arg(format_megabytes(found->bytes)));
+    size_->setText(tr("Forecast <b>%1</b>").arg(format_megabytes(found->forecast.bytes())));
+    parts_->show_forecast(found->forecast);
+    command_->setText(QString::fromStdString(found->forecast.command));
+    command_->setCursorPosition(0);
+    command_->setToolTip(command_->text());
   } else {
     size_->clear();
   }
+  parts_->setVisible(ready && !result_);
+  for (QWidget* each : {static_cast<QWidget*>(command_title_), static_cast<QWidget*>(command_), static_cast<QWidget*>(copy_)})
+    each->setVisible(ready);
   QString why;
   const QStorageInfo disk(
       QFileInfo(QFileInfo(folder_->text()).exists() ? folder_->text() : QString::fromStdString(workspace_.runsFolder().string()))
@@ -146,8 +157,6 @@ void ExportPanel::show() {
 void ExportPanel::showOutcome() {
   const bool done = result_.has_value();
   files_->setVisible(done);
-  command_->setVisible(done);
-  copy_->setVisible(done);
   open_folder_->setVisible(done);
   const Colours& c = colours();
   verify_title_->setText(done ? (result_->verified ? tr("<b>Written and proven</b>") : tr("<b>Written, not proven</b>"))

@@ -18,6 +18,7 @@ class QVBoxLayout;
 
 namespace lrc::app {
 
+class ExportSizes;
 class Notice;
 class TitleControls;
 
@@ -60,7 +61,8 @@ class ExportPanel : public QWidget {
   QLineEdit* folder_;
   QPushButton *export_, *stop_, *open_folder_, *copy_;
   QProgressBar* progress_;
-  QLabel* files_;
+  ExportSizes* parts_;
+  QLabel *files_, *command_title_;
   QLineEdit* command_;
   std::map<std::string, Preflight> preflights_;
   std::optional<ExportResult> result_;

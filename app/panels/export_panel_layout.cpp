@@ -13,6 +13,7 @@
 #include <QVBoxLayout>
 
 #include "panels/export_panel.h"
+#include "panels/export_sizes.h"
 #include "panels/panel_widgets.h"
 #include "widgets.h"
 
@@ -161,6 +162,8 @@ void ExportPanel::buildResult(QHBoxLayout* columns) {
   size_->setTextFormat(Qt::RichText);
   space_ = make_dim_label({}, side);
   column->addWidget(size_);
+  parts_ = new ExportSizes(side);
+  column->addWidget(parts_);
   column->addWidget(space_);
   files_ = new QLabel(side);
   files_->setObjectName("exportFiles");
@@ -168,6 +171,8 @@ void ExportPanel::buildResult(QHBoxLayout* columns) {
   files_->setWordWrap(true);
   files_->setTextInteractionFlags(Qt::TextSelectableByMouse);
   column->addWidget(files_);
+  command_title_ = new QLabel(tr("<b>Load it with</b>"), side);
+  column->addWidget(command_title_);
   command_ = new QLineEdit(side);
   command_->setObjectName("loadCommand");
   command_->setAccessibleName(tr("Load it with"));
@@ -211,9 +216,15 @@ void ExportPanel::buildResult(QHBoxLayout* columns) {
   connect(base_type_, &QComboBox::currentIndexChanged, this, [this] { check(); });
   connect(pad_, &QComboBox::currentIndexChanged, this, [this] { check(); });
   connect(folder_, &QLineEdit::textChanged, this, [this] { show(); });
+  connect(folder_, &QLineEdit::editingFinished, this, [this] {
+    if (folder_->isModified()) check();  // the command names the folder
+    folder_->setModified(false);
+  });
   connect(browse, &QToolButton::clicked, this, [this] {
     const QString chosen = QFileDialog::getExistingDirectory(this, tr("Folder of the export"), folder_->text());
-    if (!chosen.isEmpty()) folder_->setText(chosen);
+    if (chosen.isEmpty()) return;
+    folder_->setText(chosen);
+    check();
   });
   connect(export_, &QPushButton::clicked, this, [this] { write(); });
   connect(stop_, &QPushButton::clicked, this, [this] {

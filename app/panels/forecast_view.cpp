@@ -8,10 +8,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/memory_limit.h"
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
 #include "run/frontier.h"
 #include "run/memory.h"
+#include "run/memory_plan.h"
 #include "workspace.h"
 
 namespace lrc::app {
@@ -139,7 +141,9 @@ void ForecastView::ask() {
   }
   workspace_.queryLane().submit<Forecast>(
       "forecast", this,
-      [recipe = workspace_.draft(), model = workspace_.model()](Progress&, std::stop_token) { return lrc::forecast(recipe, *model); },
+      [recipe = workspace_.draft(), model = workspace_.model(), limit = memory_limit()](Progress&, std::stop_token) {
+        return forecast_within(recipe, *model, limit);
+      },
       [this](Forecast forecast) {
         forecast_ = std::move(forecast);
         show_numbers();

@@ -14,8 +14,13 @@ class PlotTab : public QWidget, public PlotHooks {
  public:
   explicit PlotTab(QWidget* parent);
   virtual void showTable(bool table) = 0;
+  virtual std::vector<QCustomPlot*> plots() const = 0;  ///< what an exported picture shows, from top to bottom
 
  protected:
+  /// Asks for what is missing and draws; called when the tab comes to the front and when the theme changes.
+  virtual void refresh() = 0;
+  void showEvent(QShowEvent* event) override;
+  void changeEvent(QEvent* event) override;
   QWidget* page() { return page_; }  ///< what the tab's own parts are laid out on
 
  private:

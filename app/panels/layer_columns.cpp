@@ -10,23 +10,23 @@
 namespace lrc::app {
 
 void set_up_columns(QTableView& table) {
-  const auto widths = [&](const QString& widest) { return table.fontMetrics().horizontalAdvance(widest) + 14; };
+  const auto widths = [&](const QString& widest) { return table.fontMetrics().horizontalAdvance(widest) + 12; };
   QHeaderView& header = *table.horizontalHeader();
   header.setSectionResizeMode(QHeaderView::Interactive);
   table.setColumnWidth(LayerTableModel::marks, 18);
-  table.setColumnWidth(LayerTableModel::layer, widths("29.down_proj "));
+  table.setColumnWidth(LayerTableModel::layer, widths("29.down_proj"));
   table.setColumnWidth(LayerTableModel::shape, widths("1536 × 1536"));
-  table.setColumnWidth(LayerTableModel::bits, widths("Bits ▾"));
-  table.setColumnWidth(LayerTableModel::rank, widths("Rank ▾"));
-  table.setColumnWidth(LayerTableModel::size, widths("Size ▾"));
+  table.setColumnWidth(LayerTableModel::bits, widths("Bits"));
+  table.setColumnWidth(LayerTableModel::rank, widths("Rank"));
+  table.setColumnWidth(LayerTableModel::size, widths("16.00"));
   table.setColumnWidth(LayerTableModel::error, widths("0.01 … 100 %") + 24);
-  table.setColumnWidth(LayerTableModel::error_a, widths("0.0245"));
-  table.setColumnWidth(LayerTableModel::error_b, widths(QStringLiteral("≈ 0.0245")));
+  table.setColumnWidth(LayerTableModel::error_a, widths("0.00245"));
+  table.setColumnWidth(LayerTableModel::error_b, widths(QStringLiteral("≈ 0.00245")));
   for (const int number :
        {LayerTableModel::reduction, LayerTableModel::held_out, LayerTableModel::weights_only, LayerTableModel::activations_only})
     table.setColumnWidth(number, widths("Activations ▾"));
   table.setColumnWidth(LayerTableModel::share, widths("Share ▾"));
-  table.setColumnWidth(LayerTableModel::sensitivity, widths(QStringLiteral("≈ 0.245")));
+  table.setColumnWidth(LayerTableModel::sensitivity, widths(QStringLiteral("≈ 24.5")));
   header.setSectionResizeMode(LayerTableModel::error, QHeaderView::Stretch);
   header.setSectionResizeMode(LayerTableModel::marks, QHeaderView::Fixed);
   const QStringList hidden = QSettings().value("layers/hidden", QStringList{"9", "10", "11", "12", "13"}).toStringList();

@@ -68,13 +68,18 @@ void LayerHeader::paintSection(QPainter* painter, const QRect& rect, int section
   const int line = fontMetrics().height();
   const QRect upper(rect.left() + cell_margin, rect.top() + 2, rect.width() - 2 * cell_margin, line);
   const QRect lower(rect.left() + cell_margin, rect.top() + 2 + line, rect.width() - 2 * cell_margin, line);
-  const QString unit = model()->headerData(section, Qt::Horizontal, LayerTableModel::unit_role).toString();
+  QString unit = model()->headerData(section, Qt::Horizontal, LayerTableModel::unit_role).toString();
   QString name = model()->headerData(section, Qt::Horizontal, Qt::DisplayRole).toString();
   const Qt::Alignment align = Qt::Alignment(model()->headerData(section, Qt::Horizontal, Qt::TextAlignmentRole).toInt());
   const bool sorted = isSortIndicatorShown() && sortIndicatorSection() == section;
-  if (sorted && !name.isEmpty()) name += sortIndicatorOrder() == Qt::DescendingOrder ? " ▾" : " ▴";
   QFont heading = font();
   heading.setBold(sorted);
+  if (sorted && !name.isEmpty()) {
+    // Beside the name where both fit, else beside the unit below it.
+    const QString arrow = sortIndicatorOrder() == Qt::DescendingOrder ? QStringLiteral("▾") : QStringLiteral("▴");
+    const bool fits = QFontMetrics(heading).horizontalAdvance(name + ' ' + arrow) <= upper.width();
+    (fits ? name : unit) += (fits || !unit.isEmpty() ? QStringLiteral(" ") : QString()) + arrow;
+  }
   painter->setFont(heading);
   painter->setPen(c.text);
   painter->setRenderHint(QPainter::Antialiasing);
@@ -102,12 +107,17 @@ void LayerHeader::paintSection(QPainter* painter, const QRect& rect, int section
   if (section == LayerTableModel::error) {
     const int left = rect.left() + 10, width = rect.width() - 20;
     const QPointF axis = model()->headerData(section, Qt::Horizontal, LayerTableModel::axis_role).toPointF();
+    int labelled_to = rect.left();
     for (const double percent : axis_ticks(axis)) {
       const int x = left + int(std::lround(dumbbell_position(percent / 100, axis) * width));
       painter->setPen(c.line);
       painter->drawLine(x, rect.bottom() - 3, x, rect.bottom());
+      const QString label = QString::number(percent);
+      const int half = painter->fontMetrics().horizontalAdvance(label) / 2 + 1;
+      if (x - half < labelled_to || x + half > rect.right()) continue;
+      labelled_to = x + half + 4;
       painter->setPen(c.dim);
-      painter->drawText(QRect(x - 16, lower.top(), 32, line - 2), Qt::AlignCenter, QString::number(percent));
+      painter->drawText(QRect(x - half, lower.top(), 2 * half, line - 2), Qt::AlignCenter, label);
     }
   } else {
     painter->drawText(lower, int(align), painter->fontMetrics().elidedText(unit, Qt::ElideRight, lower.width()));

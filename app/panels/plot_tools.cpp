@@ -209,7 +209,7 @@ void save_as(QWidget* parent, const std::vector<QCustomPlot*>& plots, const Plot
 
 }  // namespace
 
-QMenu* make_export_menu(QWidget* parent, std::vector<QCustomPlot*> plots, const PlotHooks& hooks, const QString& base_name,
+QMenu* make_export_menu(QWidget* parent, std::function<std::vector<QCustomPlot*>()> plots, const PlotHooks& hooks, const QString& base_name,
                         std::function<QString()> caption, std::function<void(bool)> show_estimates) {
   auto* menu = new QMenu(parent);
   const auto without_estimates = [show_estimates](auto make) {
@@ -219,7 +219,7 @@ QMenu* make_export_menu(QWidget* parent, std::vector<QCustomPlot*> plots, const 
   };
   const auto add = [&](const QString& text, const QString& kind, double scale) {
     QObject::connect(menu->addAction(text), &QAction::triggered, parent, [=, &hooks] {
-      without_estimates([&] { save_as(parent, plots, hooks, base_name, kind, scale, caption ? caption() : QString()); });
+      without_estimates([&] { save_as(parent, plots(), hooks, base_name, kind, scale, caption ? caption() : QString()); });
     });
   };
   add(QObject::tr("PNG, 1×…"), "png", 1);
@@ -230,10 +230,10 @@ QMenu* make_export_menu(QWidget* parent, std::vector<QCustomPlot*> plots, const 
   add(QObject::tr("CSV…"), "csv", 1);
   menu->addSeparator();
   QObject::connect(menu->addAction(QObject::tr("Copy image")), &QAction::triggered, parent, [=] {
-    without_estimates([&] { QApplication::clipboard()->setImage(picture_of(plots, 2, caption ? caption() : QString())); });
+    without_estimates([&] { QApplication::clipboard()->setImage(picture_of(plots(), 2, caption ? caption() : QString())); });
   });
   QObject::connect(menu->addAction(QObject::tr("Copy numbers")), &QAction::triggered, parent,
-                   [&hooks] { QApplication::clipboard()->setText(to_csv(hooks.dataTable())); });
+                   [=, &hooks] { without_estimates([&] { QApplication::clipboard()->setText(to_csv(hooks.dataTable())); }); });
   return menu;
 }
 

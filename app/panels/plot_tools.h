@@ -49,9 +49,9 @@ class PlotTwin : public QStackedWidget {
   QTableWidget* table_;
 };
 
-/// PNG 1×, 2×, 4×, SVG, PDF, CSV, copy image; plots are stacked in the order given. `caption` is drawn under pictures;
-/// `show_estimates` hides what is only predicted while a picture is made.
-QMenu* make_export_menu(QWidget* parent, std::vector<QCustomPlot*> plots, const PlotHooks& hooks, const QString& base_name,
+/// PNG 1×, 2×, 4×, SVG, PDF, CSV, copy image; plots are stacked in the order that `plots` gives when one is asked for. `caption` is
+/// drawn under pictures; `show_estimates` hides what is only predicted while pictures and tables are made.
+QMenu* make_export_menu(QWidget* parent, std::function<std::vector<QCustomPlot*>()> plots, const PlotHooks& hooks, const QString& base_name,
                         std::function<QString()> caption, std::function<void(bool)> show_estimates = {});
 QImage picture_of(const std::vector<QCustomPlot*>& plots, double scale, const QString& caption);
 

@@ -66,6 +66,15 @@ class RecipeFields : public QWidget {
   void make_correction();
   void make_calibration();
   void make_rules_and_budget();
+  template <typename T>
+  struct Choice;
+  template <typename T>
+  void add_choice(FoldingSection* section, Choice<T> choice);
+  void make_method_choices();
+  void make_weight_choices();
+  void make_activation_choices();
+  void make_correction_choices();
+  void make_calibration_choices();
 
   void edit(const QString& what, const std::function<void(Recipe&)>& model_wide, const std::function<void(Override&)>& own = {},
             int merge_id = -1);
@@ -84,6 +93,7 @@ class RecipeFields : public QWidget {
   bool selection_scope_ = false, showing_ = false;
   int drag_ = 0;
   std::vector<std::unique_ptr<Row>> rows_;
+  std::vector<std::function<void()>> show_choices_;  ///< each brings one field to the draft
   FoldingSection *method_section_ = nullptr, *weights_section_ = nullptr, *activations_section_ = nullptr, *cache_section_ = nullptr,
                  *rotation_section_ = nullptr, *correction_section_ = nullptr, *calibration_section_ = nullptr, *rules_section_ = nullptr,
                  *budget_section_ = nullptr;
@@ -96,8 +106,8 @@ class RecipeFields : public QWidget {
   QCheckBox *deflate_ = nullptr, *r1_ = nullptr, *r2_ = nullptr, *r3_ = nullptr, *r4_ = nullptr, *skip_ = nullptr, *kv_zeros_ = nullptr;
   NumberBar *weight_bits_ = nullptr, *act_bits_ = nullptr, *kv_bits_ = nullptr;
   QSlider *act_clip_slider_ = nullptr, *rank_slider_ = nullptr;
-  QDoubleSpinBox *act_clip_ = nullptr, *kv_clip_ = nullptr, *smoothing_strength_ = nullptr, *mix_share_ = nullptr;
-  QLineEdit *rank_ = nullptr, *damping_ = nullptr, *gptq_damping_ = nullptr;
+  QDoubleSpinBox *act_clip_ = nullptr, *kv_clip_ = nullptr, *smoothing_strength_ = nullptr, *mix_share_ = nullptr, *drift_ = nullptr;
+  QLineEdit *layers_ = nullptr, *rank_ = nullptr, *damping_ = nullptr, *gptq_damping_ = nullptr;
   ElidedLabel *rank_note_ = nullptr, *rank_problem_ = nullptr, *group_note_ = nullptr, *rotation_note_ = nullptr, *kv_note_ = nullptr,
               *text_ = nullptr, *rotation_file_ = nullptr, *mix_ = nullptr;
 };

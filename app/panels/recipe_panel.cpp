@@ -72,7 +72,7 @@ class RecipePanel : public QWidget {
     auto* row = new QHBoxLayout;
     row->setSpacing(4);
     auto* label = make_dim_label(tr("Preset"), this);
-    preset_ = new QComboBox(this);
+    preset_ = new ElidedCombo(this);
     preset_->setObjectName("recipePreset");
     preset_->setAccessibleName(tr("Preset"));
     preset_->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);

@@ -111,8 +111,7 @@ void RecipeFields::show_values() {
   steps_->setValue(draft.steps);
   square_->setValue(int(draft.square));
   const bool is_lsi = shown.method == "lsi" || !one_method;
-  steps_->setEnabled(is_lsi);
-  square_->setEnabled(is_lsi);
+  for (QSpinBox* box : {steps_, square_}) box->parentWidget()->setVisible(is_lsi && !selection_scope_);
   deflate_->setTristate(!one_deflate);
   deflate_->setCheckState(one_deflate ? (shown.deflate ? Qt::Checked : Qt::Unchecked) : Qt::PartiallyChecked);
   deflate_->setEnabled(is_lrc);
@@ -151,10 +150,11 @@ void RecipeFields::show_values() {
                                               : tr("no rotation"));
 
   show_transforms();
+  for (const auto& show : show_choices_) show();
 
   range_finder_->setCurrentIndex(range_finder_->findData(int(draft.range_finder)));
   rank_rule_->setCurrentIndex(rank_rule_->findData(int(draft.rank_rule)));
-  const bool has_rank = is_lrc;
+  const bool has_rank = !one_method || find_method(shown.method).uses_rank;
   rank_->setEnabled(has_rank);
   rank_slider_->setEnabled(has_rank);
   const auto set_slider = [&](double percent) { rank_slider_->setValue(int(std::lround(std::clamp(percent, 0.0, 50.0) * 2))); };
@@ -224,7 +224,9 @@ void RecipeFields::show_values() {
 void RecipeFields::show_summaries() {
   const Recipe& draft = workspace_.draft();
   QString method = method_->currentText();
-  if (draft.method == "lrc") method += (draft.deflate ? tr(", deflated") : QString()) + tr(", %1 pass(es)").arg(draft.iterations);
+  if (draft.method == "lrc")
+    method +=
+        (draft.deflate ? tr(", deflated") : QString()) + (draft.iterations == 1 ? tr(", 1 pass") : tr(", %1 passes").arg(draft.iterations));
   if (draft.refine > 0) method += tr(", refined %1").arg(draft.refine);
   method_section_->setSummary(method);
   weights_section_->setSummary(tr("%1-bit · %2 · %3")
@@ -245,7 +247,10 @@ void RecipeFields::show_summaries() {
   if (draft.rotation.any() && !draft.rotation.file.empty()) rotation = rotations.join(" ") + ", " + rotation_file_->text();
   if (draft.smoothing != Smoothing::none) rotation += ", " + smoothing_->currentText();
   rotation_section_->setSummary(rotation);
-  correction_section_->setSummary(tr("rank %1").arg(QString::fromStdString(to_string(draft.rank))));
+  correction_section_->setSummary(
+      find_method(draft.method).uses_rank
+          ? tr("rank %1, %2").arg(QString::fromStdString(to_string(draft.rank)), QString::fromStdString(to_string(draft.factors)))
+          : tr("no branch"));
   rules_section_->setSummary(rules_->summary());
   budget_section_->setSummary(budget_->summary());
   QString calibration = tr("%1, %2 tokens").arg(text_->text(), format_count(draft.calibration_tokens));

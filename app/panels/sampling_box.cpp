@@ -2,8 +2,10 @@
 
 #include <QFormLayout>
 #include <QPainter>
+#include <QSettings>
 #include <QStandardItemModel>
 #include <QVBoxLayout>
+#include <algorithm>
 
 #include "plot_style.h"
 #include "widgets.h"
@@ -54,6 +56,7 @@ SamplingBox::SamplingBox(QWidget* parent) : QWidget(parent) {
   mode_->setObjectName("chatMode");
   mode_->addSegment(0, tr("Free"), tr("Both sides talk in their own words"));
   mode_->addSegment(1, tr("B follows A"), tr("B reads A’s tokens and is scored at each"));
+  mode_->addSegment(2, tr("A follows B"), tr("A reads B’s tokens: where would the original have gone another way?"));
   mode_text_ = make_dim_label({}, mode);
   mode_text_->setWordWrap(true);
   mode->body()->addWidget(mode_);
@@ -132,15 +135,31 @@ SamplingBox::SamplingBox(QWidget* parent) : QWidget(parent) {
   column->addStretch(1);
 
   const auto explain = [this](int now) {
-    mode_text_->setText(now == 0 ? tr("Both talk in their own words, from equal seeds.")
-                                 : tr("B reads A’s tokens, so each position compares like with like."));
+    mode_text_->setText(now == 0   ? tr("Both talk in their own words, from equal seeds.")
+                        : now == 1 ? tr("B reads A’s tokens, so each position compares like with like.")
+                                   : tr("A reads B’s tokens, so each position compares like with like."));
   };
   mode_->on_change = explain;
   explain(0);
   connect(colour_, &QComboBox::currentIndexChanged, this, &SamplingBox::colourChanged);
   connect(preset_, &QComboBox::currentIndexChanged, this, [this](int preset) { applyPreset(preset); });
   applyPreset(0);
+  takeDefaults();
 }
+
+void SamplingBox::takeDefaults() {
+  const QSettings settings;
+  const auto among = [&](const char* key, int otherwise, int count) {
+    return std::clamp(settings.value(key, otherwise).toInt(), 0, count - 1);
+  };
+  mode_->setCurrent(among("chat/mode", 0, 3));
+  colour_->setCurrentIndex(among("chat/colour", 0, colour_->count()));
+  preset_->setCurrentIndex(among("chat/preset", 0, int(std::size(presets))));
+  max_new_->setValue(settings.value("chat/maxNew", 128).toInt());
+  seed_->setValue(settings.value("chat/seed", 0).toInt());
+}
+
+void SamplingBox::nextMode() { mode_->setCurrent((mode_->current() + 1) % 3); }
 
 void SamplingBox::applyPreset(int preset) {
   if (preset >= int(std::size(presets))) return;

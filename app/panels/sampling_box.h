@@ -20,6 +20,8 @@ class SamplingBox : public QWidget {
   Sampling sampling() const;
   std::size_t maxTokens() const { return std::size_t(max_new_->value()); }
   PromptForm form() const { return PromptForm(form_->currentIndex()); }
+  void takeDefaults();  ///< what the settings say a chat begins with
+  void nextMode();
   /// `problem`: why the model's own template is not used.
   void setForm(PromptForm form, bool own_exists, const QString& problem);
 

@@ -4,6 +4,7 @@
 #include <QRegularExpression>
 #include <QVBoxLayout>
 #include <algorithm>
+#include <cmath>
 
 #include "models/draft_edits.h"
 #include "models/error_summary.h"
@@ -12,7 +13,6 @@
 #include "models/run_facts.h"
 #include "panels/help_table.h"
 #include "panels/panel_widgets.h"
-#include "panels/plot_tools.h"
 #include "plot_style.h"
 
 namespace lrc::app {
@@ -28,9 +28,10 @@ SourcesView::SourcesView(Workspace& workspace, QWidget* parent) : QWidget(parent
   plot_ = new QCustomPlot(this);
   plot_->setObjectName("sourcesPlot");
   plot_->setAccessibleName(tr("Where this layer’s error comes from"));
-  plot_->setMinimumSize(160, 90);
+  plot_->setMinimumSize(200, 90);
   help_ = new HelpTable(workspace_, this);
-  row->addWidget(plot_, 3);
+  twin_ = new PlotTwin(plot_, *this, "sourcesTable", this);
+  row->addWidget(twin_, 3);
   row->addWidget(help_, 2);
   column->addLayout(row, 1);
   connect(&workspace_, &Workspace::selectionChanged, this, &SourcesView::refresh);
@@ -74,9 +75,9 @@ void SourcesView::hideEvent(QHideEvent* event) {
       Qt::QueuedConnection);
 }
 
-void SourcesView::draw() {
-  plot_->clearPlottables();
-  plot_->clearItems();
+/// The bars of the current layer and the sentence above them.
+void SourcesView::gather() {
+  bars_.clear();
   const int layer = currentLayer();
   const LayerLab& lab = LayerLab::of(workspace_);
   const SolvedAlone* alone = layer < 0 ? nullptr : lab.solved(layer);
@@ -87,39 +88,49 @@ void SourcesView::draw() {
     if (const LayerTrials* trials = lab.trials(layer)) record = &trials->now;
   if (record == nullptr) {
     sentence_->setText(layer < 0 ? QString() : tr("This layer is not solved in B; Shift+F5 solves it alone."));
-    plot_->replot(QCustomPlot::rpQueuedReplot);
     return;
   }
   const Colours& c = colours();
   const QString name = QString::fromStdString(short_name(workspace_.model()->layers()[std::size_t(layer)]));
   sentence_->setText(tr("<b>%1</b>%2: ").arg(name.toHtmlEscaped(), workspace_.currentLayer() < 0 ? tr(" (worst layer)") : QString()) +
                      describe_sources(*record));
-  style_plot(*plot_);
-  enum class Kind { bar, bound, estimate };
-  struct Bar {
-    QString name;
-    double value;
-    QColor colour;
-    Kind kind = Kind::bar;
-  };
-  std::vector<Bar> bars = {{tr("weights only"), record->weights_only, c.codes},
-                           {tr("activations only"), record->activations_only, c.codes},
-                           {tr("both, no branch"), record->loss_uncorrected, c.a_fill},
-                           {tr("with branch"), record->loss, c.b_fill}};
+  bars_ = {{tr("weights only"), record->weights_only, c.codes},
+           {tr("activations only"), record->activations_only, c.codes},
+           {tr("both, no branch"), record->loss_uncorrected, c.a_fill},
+           {tr("with branch"), record->loss, c.b_fill}};
   const auto& scheme = workspace_.draftSchemes()[std::size_t(layer)];
   if (alone && of_b)
-    bars.push_back({tr("draft, solved alone"), alone->record.loss, c.b_fill});
-  else if (const auto draft = predicted_loss(workspace_, layer); draft && scheme && scheme->rank != record->rank)
-    bars.push_back({tr("predicted, rank %1").arg(scheme->rank), *draft, c.b_fill, Kind::estimate});
-  bars.push_back({of_b ? tr("B, regularised") : tr("the same, regularised"), record->loss_regularized, c.scales});
-  bars.push_back({tr("bound of it, rank %1").arg(record->rank), record->lower_bound, c.text, Kind::bound});
+    bars_.push_back({tr("draft, solved alone"), alone->record.loss, c.b_fill});
+  else if (const auto draft = predicted_loss(workspace_, layer); with_estimates_ && draft && scheme && scheme->rank != record->rank)
+    bars_.push_back({tr("predicted, rank %1").arg(scheme->rank), *draft, c.b_fill, Kind::estimate});
+  bars_.push_back({of_b ? tr("B, regularised") : tr("regularised"), record->loss_regularized, c.scales});
+  bars_.push_back({tr("its bound, rank %1").arg(record->rank), record->lower_bound, c.text, Kind::bound});
+}
+
+void SourcesView::showEstimates(bool shown) {
+  with_estimates_ = shown;
+  draw();
+}
+
+QString SourcesView::Bar::text() const {
+  return (kind == Kind::bound ? QStringLiteral("≥ ") : kind == Kind::estimate ? QStringLiteral("≈ ") : QString()) + format_error(value);
+}
+
+void SourcesView::draw() {
+  plot_->clearPlottables();
+  plot_->clearItems();
+  gather();
+  twin_->refresh();
+  if (bars_.empty()) return plot_->replot(QCustomPlot::rpQueuedReplot);
+  const Colours& c = colours();
+  style_plot(*plot_);
   auto ticker = QSharedPointer<QCPAxisTickerText>::create();
-  double highest = 0;
-  for (std::size_t i = 0; i < bars.size(); ++i) {
-    const double y = double(bars.size() - i), value = 100 * bars[i].value;
-    highest = std::max(highest, value);
-    ticker->addTick(y, bars[i].name);
-    if (bars[i].kind == Kind::bound) {
+  for (std::size_t i = 0; i < bars_.size(); ++i) {
+    const Bar& each = bars_[i];
+    const double y = double(bars_.size() - i), value = 100 * each.value;
+    const bool estimate = each.kind == Kind::estimate;
+    ticker->addTick(y, each.name);
+    if (each.kind == Kind::bound) {
       auto* line = new QCPItemLine(plot_);
       line->start->setCoords(0, y);
       line->end->setCoords(value, y);
@@ -129,30 +140,65 @@ void SourcesView::draw() {
     } else {
       auto* bar = new QCPBars(plot_->yAxis, plot_->xAxis);
       bar->setWidth(0.42);
-      const bool estimate = bars[i].kind == Kind::estimate;
-      QColor ground = bars[i].colour;
+      QColor ground = each.colour;
       if (estimate) ground.setAlphaF(0.15f);
-      bar->setPen(estimate ? QPen(bars[i].colour, 1.3, Qt::DashLine) : QPen(Qt::NoPen));
+      bar->setPen(estimate ? QPen(each.colour, 1.3, Qt::DashLine) : QPen(Qt::NoPen));
       bar->setBrush(ground);
       bar->addData(y, value);
     }
-    const QString sign = bars[i].kind == Kind::bound      ? QStringLiteral("≥ ")
-                         : bars[i].kind == Kind::estimate ? QStringLiteral("≈ ")
-                                                          : QString();
-    auto* text = add_text(*plot_, sign + format_error(bars[i].value), value, y, c.text, Qt::AlignLeft | Qt::AlignVCenter);
+    auto* text = add_text(*plot_, each.text(), value, y, c.text, Qt::AlignLeft | Qt::AlignVCenter);
     QFont bold = font_of_points(font(), 9, true);
-    bold.setItalic(bars[i].kind == Kind::estimate);
+    bold.setItalic(estimate);
     text->setFont(bold);
+    text->setPadding(QMargins(4, 0, 0, 0));
   }
   plot_->yAxis->setTicker(ticker);
   plot_->yAxis->setLabel({});
-  plot_->yAxis->setRange(0.4, double(bars.size()) + 0.6);
+  plot_->yAxis->setRange(0.4, double(bars_.size()) + 0.6);
   plot_->yAxis->grid()->setVisible(false);
   make_linear(*plot_->xAxis, tr("error, % of ‖WX‖²"));
   plot_->setToolTip(tr("The parts do not add exactly: weights and activations also err together."));
-  plot_->xAxis->setRange(0, highest > 0 ? highest * 1.3 : 1);
   plot_->setAccessibleDescription(sentence_->text().remove(QRegularExpression("<[^>]*>")));
+  fit();
+}
+
+void SourcesView::fit() {
+  const QFontMetrics names(plot_->yAxis->tickLabelFont()), numbers(font_of_points(font(), 9, true));
+  int name_width = 0;
+  for (const Bar& bar : bars_) name_width = std::max(name_width, names.horizontalAdvance(bar.name));
+  const double pixels = std::max(40, plot_->width() - name_width - 32);
+  // Each bar needs room for its own number behind it.
+  double upper = 0;
+  for (const Bar& bar : bars_)
+    upper = std::max(upper, 100 * bar.value * pixels / std::max(16.0, pixels - numbers.horizontalAdvance(bar.text()) - 12));
+  plot_->xAxis->setRange(0, upper > 0 ? upper : 1);
+  plot_->xAxis->ticker()->setTickCount(std::clamp(int(pixels / 48), 2, 6));
   plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+void SourcesView::resizeEvent(QResizeEvent* event) {
+  QWidget::resizeEvent(event);
+  if (!bars_.empty()) fit();
+}
+
+int SourcesView::pixelOf(double x) const { return int(std::lround(plot_->xAxis->coordToPixel(x))); }
+
+QString SourcesView::hoverText(const QPoint& pixel) const {
+  if (!plot_->axisRect()->rect().contains(pixel)) return {};
+  const long row = std::lround(double(bars_.size()) - plot_->yAxis->pixelToCoord(pixel.y()));
+  if (row < 0 || std::size_t(row) >= bars_.size()) return {};
+  return bars_[std::size_t(row)].name + ' ' + bars_[std::size_t(row)].text() + QStringLiteral(" %");
+}
+
+DataTable SourcesView::dataTable() const {
+  DataTable table;
+  table.headers << tr("part") << tr("error, % of ‖WX‖²") << tr("how known");
+  for (const Bar& bar : bars_)
+    table.rows.push_back({bar.name, 100 * bar.value,
+                          bar.kind == Kind::bound      ? tr("bound")
+                          : bar.kind == Kind::estimate ? tr("estimate")
+                                                       : tr("solved")});
+  return table;
 }
 
 }  // namespace lrc::app

@@ -12,6 +12,24 @@
 
 namespace lrc::app {
 
+namespace {
+
+/// Whether the regularised losses of a layer may stand beside each other: the same text, transforms, activation grid and damping. Only
+/// then does the bound of one hold for the other.
+bool same_objective(const Recipe& a, const Recipe& b, const LayerInfo& layer) {
+  if (!same_transforms(a, b) || a.calibration != b.calibration || a.calibration_mix != b.calibration_mix ||
+      a.calibration_tokens != b.calibration_tokens || a.stream != b.stream)
+    return false;
+  try {
+    const LayerScheme of_a = effective_scheme(a, layer), of_b = effective_scheme(b, layer);
+    return of_a.activation == of_b.activation && of_a.damping == of_b.damping && of_a.damping_toward == of_b.damping_toward;
+  } catch (const Error&) {
+    return false;  // a recipe that does not fit this model says nothing about its layers
+  }
+}
+
+}  // namespace
+
 void SpectrumPlots::drawPrediction(const ShownLayer& shown) {
   const Colours& c = colours();
   const LayerSpectrum& s = *shown.spectrum;
@@ -82,10 +100,8 @@ void SpectrumPlots::drawMarkers(const ShownLayer& shown, const QColor& colour, b
     for (const RunEntry& run : workspace_.runs()) {
       if (&run == a || &run == b || !of_b) continue;
       const LayerRecord* other = record_of(&run, name);
-      // The same game only: other activation bits or another rotation are another objective.
-      if (other == nullptr || other->activation_bits != of_b->activation_bits || !same_transforms(run.manifest.recipe, b->manifest.recipe))
-        continue;
-      mark(double(other->rank), other->loss_regularized, marker_of(other->method), c.codes, 5, {}, c.dim);
+      if (other == nullptr || !same_objective(run.manifest.recipe, b->manifest.recipe, info(shown.layer))) continue;
+      mark(double(other->rank), other->loss_regularized, marker_of(other->method), c.codes, 6, QString("#%1").arg(run.number), c.dim);
     }
   if (const LayerRecord* of_a = record_of(a, name); of_a && a != b)
     mark(double(of_a->rank), of_a->loss_regularized, Marker::disc, c.a_fill, 8,

@@ -66,7 +66,11 @@ SpectrumPlots::SpectrumPlots(Workspace& workspace, QWidget* parent)
   lower_->xAxis2->setVisible(true);
   lower_->xAxis2->setTicker(cost_);
   lower_->xAxis2->setTickLabels(true);
-  lower_->xAxis2->setLabel(tr("cost of the factors, b/w"));
+  // The name of the upper axis stands before its numbers: a line of its own would be taken from the plot.
+  cost_text_ = add_text(*lower_, tr("cost, b/w"), 0, 0, colours().dim, Qt::AlignRight | Qt::AlignBottom);
+  cost_text_->position->setType(QCPItemPosition::ptAxisRectRatio);
+  cost_text_->position->setCoords(0, 0);
+  cost_text_->setPadding(QMargins(0, 0, 14, 6));
   upper_->xAxis->setTickLabels(false);
   cursor_->attach(lower_);
   cursor_->attach(upper_);
@@ -78,6 +82,7 @@ double SpectrumPlots::costPerRank() const { return cost_->bits_per_rank; }
 void SpectrumPlots::restyle() {
   style_plot(*upper_);
   style_plot(*lower_);
+  cost_text_->setColor(colours().dim);
   cursor_->recolour();
 }
 
@@ -349,6 +354,8 @@ void SpectrumPlots::scaleY() {
     }
     if (!(high > 0)) continue;
     low = std::max(low, high * shown_decades);
+    // Below the curves of one layer there is room for the name of the lowest.
+    if (plot == lower_ && shown_.size() == 1) low /= std::pow(high / low, 0.2);
     plot->yAxis->setRange(low / 1.25, high * 1.35);
   }
   placeLabels();
@@ -358,7 +365,7 @@ void SpectrumPlots::placeLabels() {
   const double right = std::max(0.0, lower_->xAxis->range().upper);
   const QCPRange y = lower_->yAxis->range();
   // Where a curve runs out of the plot at the bottom, its name stands before that.
-  const double lowest = y.lower * std::pow(y.upper / y.lower, 0.2);
+  const double lowest = y.lower * std::pow(y.upper / y.lower, shown_.size() == 1 ? 0.1 : 0.2);
   std::vector<std::pair<double, QCPItemText*>> heights;
   for (const EndLabel& label : end_labels_) {
     const auto& curve = label.bound ? label.of->lower_bound_by_rank : label.of->same_codes_by_rank;

@@ -66,7 +66,7 @@ class SpectrumPlots : public QWidget {
   RankCursor* cursor_;
   QSharedPointer<CostTicker> cost_;
   QCPGraph* fill_ = nullptr;
-  QCPItemText *captured_text_ = nullptr, *left_text_ = nullptr;
+  QCPItemText *captured_text_ = nullptr, *left_text_ = nullptr, *cost_text_ = nullptr;
   std::vector<QCPGraph*> estimates_;  ///< dashed curve and its band
   QCPGraph* estimate_marker_ = nullptr;
   QCPItemText* estimate_text_ = nullptr;

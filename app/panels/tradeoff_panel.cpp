@@ -1,17 +1,11 @@
-#include <QCheckBox>
-#include <QComboBox>
+#include "panels/tradeoff_panel.h"
+
 #include <QMenu>
 #include <QVBoxLayout>
-#include <cmath>
-#include <set>
 
 #include "models/match_choices.h"
 #include "models/run_facts.h"
-#include "models/run_selection.h"
-#include "models/tradeoff_points.h"
-#include "panels/panel_widgets.h"
 #include "panels/panels.h"
-#include "panels/plot_tools.h"
 #include "plot_style.h"
 #include "run/match_size.h"
 #include "widgets.h"
@@ -22,7 +16,6 @@ namespace lrc::app {
 namespace {
 
 constexpr int near_pixels = 12;
-constexpr double band = 0.03;  // what counts as the same bytes
 
 QString quality_text(Quality quality, double value) {
   switch (quality) {
@@ -36,37 +29,7 @@ QString quality_text(Quality quality, double value) {
   return QObject::tr("other top token %1 %").arg(100 * value, 0, 'f', 1);
 }
 
-class TradeoffPanel : public QWidget, public PlotHooks {
- public:
-  TradeoffPanel(Workspace& workspace, QWidget* parent);
-  DataTable dataTable() const override;
-  int pixelOf(double x) const override { return int(std::lround(plot_->xAxis->coordToPixel(x))); }
-  QString hoverText(const QPoint& pixel) const override;
-
- protected:
-  void changeEvent(QEvent* event) override;
-  bool eventFilter(QObject* object, QEvent* event) override;
-
- private:
-  void refresh();
-  void drawGround(double low, double high);
-  const TradeoffPoint* at(const QPoint& pixel) const;
-  Quality quality() const { return Quality(y_->currentIndex()); }
-  bool key(QKeyEvent* event);
-  void askMatch(int run, const QPoint& where);
-
-  Workspace& workspace_;
-  RunSelection& selection_;
-  TitleControls* controls_;
-  QComboBox* y_;
-  SegmentSwitch* activations_;
-  QCheckBox *frontier_, *plain_;
-  Notice* notice_;
-  QCustomPlot* plot_;
-  PlotTwin* twin_;
-  QLabel* legend_;
-  Tradeoff tradeoff_;
-};
+}  // namespace
 
 TradeoffPanel::TradeoffPanel(Workspace& workspace, QWidget* parent)
     : QWidget(parent), workspace_(workspace), selection_(RunSelection::of(workspace)) {
@@ -131,11 +94,13 @@ TradeoffPanel::TradeoffPanel(Workspace& workspace, QWidget* parent)
   legend_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
   layout->addWidget(legend_);
 
-  export_button->setMenu(make_export_menu(this, {plot_}, *this, "trade-off", [this] {
-    const QString model = workspace_.hasModel() ? QString::fromStdString(workspace_.model()->display_name()) : QString();
-    const int bits = activations_->current();
-    return QStringList{model, tradeoff_.protocol, bits > 0 ? tr("%1-bit activations").arg(bits) : tr("all activations")}.join(" · ");
-  }));
+  export_button->setMenu(make_export_menu(
+      this, [this] { return std::vector{plot_}; }, *this, "trade-off",
+      [this] {
+        const QString model = workspace_.hasModel() ? QString::fromStdString(workspace_.model()->display_name()) : QString();
+        const int bits = activations_->current();
+        return QStringList{model, tradeoff_.protocol, bits > 0 ? tr("%1-bit activations").arg(bits) : tr("all activations")}.join(" · ");
+      }));
   connect(as_table, &QToolButton::toggled, this, [this](bool on) { twin_->showTable(on); });
   connect(y_, &QComboBox::currentIndexChanged, this, [this] { refresh(); });
   activations_->on_change = [this](int) { refresh(); };
@@ -167,134 +132,6 @@ TradeoffPanel::TradeoffPanel(Workspace& workspace, QWidget* parent)
     QToolTip::showText(event->globalPosition().toPoint() + QPoint(14, 14), hoverText(event->pos()), plot_);
   });
   refresh();
-}
-
-void TradeoffPanel::refresh() {
-  tradeoff_ = tradeoff_of(workspace_, quality(), activations_->current());
-  controls_->setContext(tradeoff_.protocol);
-  QStringList remarks;
-  std::set<int> precisions;
-  for (const TradeoffPoint& point : tradeoff_.points) precisions.insert(point.activation_bits);
-  if (precisions.size() > 1) remarks << tr("Runs of different activation precision share this plot: compare within one precision.");
-  if (tradeoff_.evaluated_differently > 0)
-    remarks << tr("%n run(s) evaluated on another text or other windows are not drawn.", nullptr, tradeoff_.evaluated_differently);
-  if (tradeoff_.not_evaluated > 0)
-    remarks << tr("%1 finished without an evaluation; Evaluate in Run detail adds it.")
-                   .arg(tradeoff_.not_evaluated == 1 ? tr("One run") : tr("%1 runs").arg(tradeoff_.not_evaluated));
-  if (tradeoff_.points.empty() && remarks.isEmpty()) remarks << tr("Evaluated runs appear here. F5 starts the first.");
-  if (remarks.isEmpty())
-    notice_->clear();
-  else
-    notice_->say(remarks.join(' '));
-
-  const Colours& c = colours();
-  style_plot(*plot_);
-  plot_->clearPlottables();
-  plot_->clearItems();
-  const QString names[] = {tr("KL to original, nat/token (less is better)"), tr("perplexity (less is better)"),
-                           tr("other top token, share (less is better)")};
-  make_logarithmic(*plot_->yAxis, names[int(quality())]);
-  make_linear(*plot_->xAxis, tr("bits per weight, factors included"));
-  double left = 4.0, right = 9.0, low = qInf(), high = 0;
-  for (const TradeoffPoint& point : tradeoff_.points) {
-    left = std::min(left, point.bits_per_weight - 0.3);
-    right = std::max(right, point.bits_per_weight + 0.6);
-    low = std::min(low, point.quality);
-    high = std::max(high, point.quality);
-  }
-  const bool original = quality() == Quality::perplexity && tradeoff_.original;
-  if (original) {
-    low = std::min(low, *tradeoff_.original);
-    high = std::max(high, *tradeoff_.original);
-  }
-  if (!(high > 0)) low = quality() == Quality::perplexity ? 10 : 0.05, high = quality() == Quality::perplexity ? 50 : 1;
-  plot_->xAxis->setRange(left - 0.2, right);
-  plot_->yAxis->setRange(low / 1.35, high * 1.35);
-  drawGround(low / 1.35, high * 1.35);
-  if (original) {
-    auto* line = new QCPItemStraightLine(plot_);
-    line->point1->setCoords(0, *tradeoff_.original);
-    line->point2->setCoords(1, *tradeoff_.original);
-    line->setPen(QPen(c.text, 1));
-    add_text(*plot_, tr("original %1").arg(format_perplexity(*tradeoff_.original)), right, *tradeoff_.original, c.dim,
-             Qt::AlignRight | Qt::AlignTop);
-  }
-  if (frontier_->isChecked() && tradeoff_.points.size() > 1) {
-    QCPGraph* line = plot_->addGraph();
-    line->setLineStyle(QCPGraph::lsStepLeft);
-    line->setPen(QPen(c.b_fill, 1.5));
-    for (const std::size_t index : frontier(tradeoff_.points))
-      line->addData(tradeoff_.points[index].bits_per_weight, tradeoff_.points[index].quality);
-  }
-  QStringList legend;
-  std::set<std::string> methods_seen;
-  for (const TradeoffPoint& point : tradeoff_.points) {
-    const Slot slot{point.run};
-    const bool in_a = workspace_.slotA() == slot, in_b = workspace_.slotB() == slot;
-    const auto put = [&](const QCPScatterStyle& style) {
-      QCPGraph* graph = plot_->addGraph();
-      graph->setLineStyle(QCPGraph::lsNone);
-      graph->setScatterStyle(style);
-      graph->addData(point.bits_per_weight, point.quality);
-    };
-    if (in_a || in_b) put(QCPScatterStyle(QCPScatterStyle::ssCircle, QPen(in_b ? c.b_fill : c.a_fill, 1.8), Qt::NoBrush, 18));
-    if (selection_.current() == point.run) put(QCPScatterStyle(QCPScatterStyle::ssSquare, QPen(c.text, 1), Qt::NoBrush, 22));
-    put(scatter(marker_of(point.method), colour_of(point.method), 9));
-    const QString slot_name = in_b ? tr("B  ") : in_a ? tr("A  ") : QString();
-    add_text(*plot_, slot_name + QString("#%1 %2").arg(point.run).arg(point.title), point.bits_per_weight, point.quality,
-             in_b   ? c.b_text
-             : in_a ? c.a_text
-                    : c.dim,
-             Qt::AlignLeft | Qt::AlignBottom)
-        ->setPadding(QMargins(13, 1, 2, 3));
-    if (methods_seen.insert(point.method).second) {
-      const QString glyphs[] = {QStringLiteral("●"), QStringLiteral("◆"), QStringLiteral("■"), QStringLiteral("▲"), QStringLiteral("—")};
-      legend << QString("<span style='color:%1'>%2</span> %3")
-                    .arg(colour_of(point.method).name(), glyphs[int(marker_of(point.method))], method_title(point.method).toHtmlEscaped());
-    }
-  }
-  if (frontier_->isChecked() && tradeoff_.points.size() > 1)
-    legend << QString("<span style='color:%1'>──</span> %2").arg(c.b_fill.name(), tr("frontier"));
-  legend_->setText(legend.join(" &nbsp;&nbsp; "));
-  legend_->setVisible(!legend.isEmpty());
-  plot_->setAccessibleDescription(tradeoff_.points.empty() ? tr("No evaluated runs")
-                                                           : tr("%1 runs, %2 to %3 bits per weight")
-                                                                 .arg(tradeoff_.points.size())
-                                                                 .arg(format_bits(tradeoff_.points.front().bits_per_weight),
-                                                                      format_bits(tradeoff_.points.back().bits_per_weight)));
-  plot_->replot(QCustomPlot::rpQueuedReplot);
-  twin_->refresh();
-}
-
-void TradeoffPanel::drawGround(double low, double high) {
-  const Colours& c = colours();
-  const auto span = [&](double from, double to, const QColor& colour) {
-    auto* rect = new QCPItemRect(plot_);
-    rect->topLeft->setTypeY(QCPItemPosition::ptAxisRectRatio);
-    rect->bottomRight->setTypeY(QCPItemPosition::ptAxisRectRatio);
-    rect->topLeft->setCoords(from, 0);
-    rect->bottomRight->setCoords(to, 1);
-    rect->setPen(Qt::NoPen);
-    rect->setBrush(colour);
-  };
-  if (const RunEntry* b = run_in(workspace_, workspace_.slotB()); b && b->manifest.bits_per_weight > 0) {
-    QColor ground = c.b_fill;
-    ground.setAlphaF(0.14f);
-    span(b->manifest.bits_per_weight * (1 - band), b->manifest.bits_per_weight * (1 + band), ground);
-    auto* text = add_text(*plot_, tr("same bytes as B, ±3 %"), b->manifest.bits_per_weight * (1 - band), low, c.b_text,
-                          Qt::AlignRight | Qt::AlignBottom);
-    text->setClipToAxisRect(true);
-  }
-  if (!plain_->isChecked()) return;
-  for (const PlainFormat& format : plain_formats) {
-    auto* line = new QCPItemStraightLine(plot_);
-    line->point1->setCoords(format.bits_per_weight, low);
-    line->point2->setCoords(format.bits_per_weight, high);
-    line->setPen(QPen(c.dim, 1.2, Qt::DotLine));
-    auto* text = add_text(*plot_, format.name, format.bits_per_weight, 0, c.dim, Qt::AlignHCenter | Qt::AlignBottom);
-    text->position->setTypeY(QCPItemPosition::ptAxisRectRatio);
-    text->position->setCoords(format.bits_per_weight, 0);
-  }
 }
 
 const TradeoffPoint* TradeoffPanel::at(const QPoint& pixel) const {
@@ -410,8 +247,6 @@ void TradeoffPanel::changeEvent(QEvent* event) {
   QWidget::changeEvent(event);
   if (event->type() == QEvent::PaletteChange) refresh();
 }
-
-}  // namespace
 
 QWidget* make_tradeoff_panel(Workspace& workspace, QWidget* parent) { return new TradeoffPanel(workspace, parent); }
 

@@ -7,6 +7,12 @@
 
 namespace lrc {
 
+std::uint64_t ExportForecast::bytes() const {
+  std::uint64_t sum = 0;
+  for (const Part& file : files) sum += file.bytes;
+  return sum;
+}
+
 std::string_view name(CheckStatus status) {
   switch (status) {
     case CheckStatus::ok:

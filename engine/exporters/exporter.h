@@ -40,6 +40,18 @@ struct ExportOptions {
   std::size_t pad_rank_to = 64;    ///< llama.cpp is several times slower at other ranks; 1 = as solved
 };
 
+/// What an export will be, before anything is written: to the byte.
+struct ExportForecast {
+  struct Part {
+    std::string what;  ///< "codes", "factors U, V", "embedding"
+    std::uint64_t bytes = 0;
+  };
+  std::vector<Part> parts;  ///< of all files together; none is empty
+  std::vector<Part> files;  ///< by name
+  std::string command;      ///< that will load them from the folder
+  std::uint64_t bytes() const;
+};
+
 struct ExportedFile {
   std::filesystem::path path;
   std::uint64_t bytes = 0;
@@ -63,7 +75,7 @@ struct Exporter {
   std::string_view consumers;  ///< "llama.cpp, KoboldCpp, Ollama"
   std::vector<Check> (*preflight)(const ExportSource& source, const ExportOptions& options) = nullptr;
   std::vector<ArithmeticRow> (*arithmetic)(const ExportSource& source) = nullptr;
-  std::uint64_t (*forecast_bytes)(const ExportSource& source, const ExportOptions& options) = nullptr;
+  ExportForecast (*forecast)(const ExportSource& source, const std::filesystem::path& folder, const ExportOptions& options) = nullptr;
   /// Writes into `folder` under temporary names, reads back, compares, renames. Throws Error when a check refuses.
   ExportResult (*write)(const ExportSource& source, const std::filesystem::path& folder, const ExportOptions& options, Progress& progress,
                         std::stop_token stop) = nullptr;

@@ -80,10 +80,54 @@ void prepare_folder(const std::filesystem::path& folder, std::uint64_t bytes) {
                                    " MB; free some space or take another folder.");
 }
 
-std::uint64_t forecast_bytes(const ExportSource& source, const ExportOptions& options) {
+struct FilePaths {
+  std::filesystem::path base, adapter;
+};
+
+FilePaths paths_in(const std::filesystem::path& folder, const ExportSource& source, const ExportOptions& options) {
+  const std::string stem = file_stem(source);
+  return {folder / (stem + "-" + std::string(name(base_type(options))) + ".gguf"), folder / (stem + "-lora.gguf")};
+}
+
+std::string load_command(const FilePaths& paths, bool has_adapter) {
+  return "llama-cli -m " + shell_word(paths.base) + (has_adapter ? " --lora " + shell_word(paths.adapter) : "");
+}
+
+ExportForecast forecast(const ExportSource& source, const std::filesystem::path& folder, const ExportOptions& options) {
+  constexpr std::uint64_t half = 2;
   const auto adapter = adapter_file(source, options, {});
-  const auto base = base_file(source, options, {}).file_bytes();
-  return adapter.empty() ? base : base + adapter.file_bytes();
+  const std::uint64_t base_bytes = base_file(source, options, {}).file_bytes();
+  const FilePaths paths = paths_in(folder, source, options);
+  ExportForecast found;
+  found.files.push_back({paths.base.filename().string(), base_bytes});
+  if (!adapter.empty()) found.files.push_back({paths.adapter.filename().string(), adapter.file_bytes()});
+  std::uint64_t codes = 0, scales = 0, floats = 0;
+  for (const LayerPlan& plan : plan_layers(source, options)) {
+    const std::uint64_t weights = std::uint64_t(plan.info->out_features) * plan.info->in_features;
+    if (!plan.exact()) {
+      floats += weights * half;
+      continue;
+    }
+    const std::uint64_t code_bytes = plan.type == DType::q8_0 ? weights : weights / 2;
+    codes += code_bytes;
+    // A scale in float16 each block of 32; Q4_1 has a smallest value beside it.
+    scales += weights / 32 * (plan.type == DType::q4_1 ? 2 * half : half);
+  }
+  const auto& config = source.model.config();
+  const std::uint64_t embedding = std::uint64_t(config.vocabulary) * config.hidden_size * half;
+  const std::uint64_t head = has_head(source) ? embedding : 0;
+  const std::uint64_t known = codes + scales + floats + embedding + head;
+  for (const auto& [what, bytes] :
+       std::initializer_list<std::pair<const char*, std::uint64_t>>{{"codes", codes},
+                                                                    {"scales", scales},
+                                                                    {"layers in float16", floats},
+                                                                    {"factors U, V", adapter.empty() ? 0 : adapter.file_bytes()},
+                                                                    {"embedding", embedding},
+                                                                    {"head", head},
+                                                                    {"norms, tokenizer", base_bytes > known ? base_bytes - known : 0}})
+    if (bytes > 0) found.parts.push_back({what, bytes});
+  found.command = load_command(paths, !adapter.empty());
+  return found;
 }
 
 /// Runs a proof; where it fails, the files are kept for who wants to look, under names that nobody takes for the result.
@@ -112,7 +156,7 @@ ExportResult write(const ExportSource& source, const std::filesystem::path& fold
     if (check.status == CheckStatus::refused)
       throw Error(ErrorKind::bad_input, "The export to GGUF is refused: " + check.why + (check.fix.empty() ? "" : " " + check.fix));
   if (!source.weights) throw Error(ErrorKind::bad_input, "There are no weights to export; finish the run first.");
-  prepare_folder(folder, forecast_bytes(source, options));
+  prepare_folder(folder, forecast(source, folder, options).bytes());
 
   std::size_t done = 0, total = 0;
   const OnTensor on_tensor = [&](const std::string& tensor) {
@@ -123,9 +167,8 @@ ExportResult write(const ExportSource& source, const std::filesystem::path& fold
   const auto adapter = adapter_file(source, options, on_tensor);
   total = 2 * (base.tensor_count() + adapter.tensor_count()) + source.weights->blocks.size();
 
-  const std::string stem = file_stem(source);
-  PendingFile base_path(folder / (stem + "-" + std::string(name(base_type(options))) + ".gguf")),
-      adapter_path(folder / (stem + "-lora.gguf"));
+  const FilePaths paths = paths_in(folder, source, options);
+  PendingFile base_path(paths.base), adapter_path(paths.adapter);
   base.write(base_path.temporary());
   if (!adapter.empty()) adapter.write(adapter_path.temporary());
   prove(
@@ -147,7 +190,7 @@ ExportResult write(const ExportSource& source, const std::filesystem::path& fold
   if (!adapter.empty()) adapter_path.name_it();
   progress.report("write", total, total);
   result.verified = true;
-  result.command = "llama-cli -m " + shell_word(base_path.path()) + (adapter.empty() ? "" : " --lora " + shell_word(adapter_path.path()));
+  result.command = load_command(paths, !adapter.empty());
   return result;
 }
 
@@ -160,7 +203,7 @@ Exporter gguf_exporter() {
   exporter.consumers = "llama.cpp, KoboldCpp, Ollama";
   exporter.preflight = preflight;
   exporter.arithmetic = arithmetic;
-  exporter.forecast_bytes = forecast_bytes;
+  exporter.forecast = forecast;
   exporter.write = write;
   return exporter;
 }

@@ -83,7 +83,17 @@ TEST(GgufExport, TheWholeWay) {
     EXPECT_EQ(file.sha256, sha256_of_file(file.path));
     bytes += file.bytes;
   }
-  EXPECT_EQ(find_exporter("gguf").forecast_bytes(run.plan(), {}), bytes) << "known to the byte before anything is solved";
+  const ExportForecast forecast = find_exporter("gguf").forecast(run.plan(), out, {});
+  EXPECT_EQ(forecast.bytes(), bytes) << "known to the byte before anything is solved";
+  ASSERT_EQ(forecast.files.size(), 2u);
+  std::uint64_t in_parts = 0;
+  for (const auto& part : forecast.parts) in_parts += part.bytes;
+  EXPECT_EQ(in_parts, bytes) << "the parts are the whole";
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(forecast.files[i].what, result.files[i].path.filename().string());
+    EXPECT_EQ(forecast.files[i].bytes, result.files[i].bytes);
+  }
+  EXPECT_EQ(forecast.command, result.command);
   EXPECT_EQ(result.command, "llama-cli -m " + result.files[0].path.string() + " --lora " + result.files[1].path.string());
   EXPECT_THAT(result.verified_facts, Contains(HasSubstr("30 of 30 quantized matrices")));
   EXPECT_THAT(result.verified_facts, Contains(HasSubstr("5 of 5 matrices in F16")));
@@ -205,7 +215,7 @@ TEST(GgufExport, WithoutPairsThereIsNoAdapter) {
   EXPECT_EQ(names_in(folder.path()), std::set<std::string>{"LRC-10-Q4_0.gguf"});
   EXPECT_EQ(result.files.size(), 1u);
   EXPECT_THAT(result.command, ::testing::Not(HasSubstr("lora")));
-  EXPECT_EQ(find_exporter("gguf").forecast_bytes(run.plan(), {}), result.files[0].bytes);
+  EXPECT_EQ(find_exporter("gguf").forecast(run.plan(), folder.path(), {}).bytes(), result.files[0].bytes);
 }
 
 TEST(GgufExport, MetadataOfAGgufOriginalAreKept) {
