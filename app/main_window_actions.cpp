@@ -175,6 +175,15 @@ void MainWindow::make_menus() {
   });
   add_action(run, "swapSlotsAction", tr("S&wap A and B"), QKeySequence("Ctrl+Shift+X"), [this] { workspace_.swapSlots(); });
 
+  QMenu* chat = menuBar()->addMenu(tr("C&hat"));
+  for (const char* name : {"newChatAction", "answerAgainAction", "bypassBranchAction", "chatModeAction"}) {
+    auto* action = chat_->findChild<QAction*>(name);
+    action->setParent(this);  // as all actions: the palette and the shortcut table list the window's own
+    actions_[name] = action;
+    chat->addAction(action);
+    connect(action, &QAction::triggered, this, [this] { workspace_.setPerspective(Perspective::chat); });
+  }
+
   QMenu* view = menuBar()->addMenu(tr("&View"));
   const char* perspective_actions[] = {"exploreAction", "runPerspectiveAction", "chatAction", "exportAction"};
   const QStringList names = {tr("&Explore"), tr("&Run"), tr("&Chat"), tr("E&xport")};
@@ -226,9 +235,10 @@ void MainWindow::make_menus() {
 void MainWindow::update_actions() {
   const bool has_model = workspace_.hasModel(), selected = !workspace_.selectedLayers().empty();
   const auto enable = [this](const char* name, bool on) { actions_[name]->setEnabled(on); };
-  for (const char* name : {"saveSessionAction", "saveSessionAsAction", "saveSelfContainedAction", "filterAction", "copyCommandAction",
-                           "copyRecipeAction", "exportRecipeAction", "importRecipeAction", "exploreAction", "runPerspectiveAction",
-                           "chatAction", "exportAction", "resetLayoutAction"})
+  for (const char* name :
+       {"saveSessionAction", "saveSessionAsAction", "saveSelfContainedAction", "filterAction", "copyCommandAction", "copyRecipeAction",
+        "exportRecipeAction", "importRecipeAction", "exploreAction", "runPerspectiveAction", "chatAction", "exportAction",
+        "resetLayoutAction", "newChatAction", "answerAgainAction", "bypassBranchAction", "chatModeAction"})
     enable(name, has_model);
   for (const char* name :
        {"selectRoleAction", "selectBlockAction", "resetLayersAction", "copySettingsAction", "pasteSettingsAction", "noteAction"})

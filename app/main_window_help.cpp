@@ -50,9 +50,6 @@ void MainWindow::show_shortcuts() {
                                                                {tr("Runs: recipe as draft"), "D"},
                                                                {tr("Runs: note, pin"), "N  P"},
                                                                {tr("Runs: to the trash"), "Del"},
-                                                               {tr("Chat: new chat"), "Ctrl+N"},
-                                                               {tr("Chat: answer again"), "Ctrl+R"},
-                                                               {tr("Chat: branch on or bypassed"), "Ctrl+B"},
                                                                {tr("Chat: stop, close the table of a token"), "Esc"}};
   rows.insert(rows.end(), table_keys.begin(), table_keys.end());
   std::sort(rows.begin(), rows.end());

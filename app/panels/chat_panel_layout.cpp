@@ -98,16 +98,22 @@ void ChatPanel::build() {
   popover_->hide();
 
   connect(fresh, &QPushButton::clicked, this, [this] { clearChat(); });
-  const auto shortcut = [this](const QString& keys, auto action) {
-    auto* made = new QShortcut(QKeySequence(keys), this);
-    made->setContext(Qt::WidgetWithChildrenShortcut);
-    connect(made, &QShortcut::activated, this, action);
+  // The frame finds these by name and puts them into its menu.
+  const auto act = [this](const char* name, const QString& text, const QString& keys, auto what) {
+    auto* action = new QAction(text, this);
+    action->setObjectName(name);
+    action->setShortcut(QKeySequence(keys));
+    action->setShortcutContext(Qt::WidgetWithChildrenShortcut);
+    connect(action, &QAction::triggered, this, what);
+    addAction(action);
   };
-  shortcut("Ctrl+N", [this] { clearChat(); });
-  shortcut("Ctrl+R", [this] { regenerate(); });
-  shortcut("Ctrl+B", [this] { branch_->toggleBypass(); });
-  shortcut("Ctrl+Shift+M", [this] { sampling_->nextMode(); });
-  shortcut("Esc", [this] {
+  act("newChatAction", tr("&New chat"), "Ctrl+N", [this] { clearChat(); });
+  act("answerAgainAction", tr("&Answer again"), "Ctrl+R", [this] { regenerate(); });
+  act("bypassBranchAction", tr("&Branch of B on or bypassed"), "Ctrl+B", [this] { branch_->toggleBypass(); });
+  act("chatModeAction", tr("Free, B follows A, A &follows B"), "Ctrl+Shift+M", [this] { sampling_->nextMode(); });
+  auto* escape = new QShortcut(QKeySequence("Esc"), this);
+  escape->setContext(Qt::WidgetWithChildrenShortcut);
+  connect(escape, &QShortcut::activated, this, [this] {
     if (popover_->isVisible()) return popover_->hide();
     batch_->stop();
     worker_->stop();

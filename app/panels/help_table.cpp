@@ -20,7 +20,7 @@ HelpTable::HelpTable(Workspace& workspace, QWidget* parent) : QWidget(parent), w
   setObjectName("helpTable");
   setAccessibleName(tr("What would help"));
   setFocusPolicy(Qt::StrongFocus);
-  setMinimumWidth(190);
+  setMinimumWidth(240);
   auto* column = new QVBoxLayout(this);
   column->setContentsMargins(0, 0, 0, 0);
   column->setSpacing(4);
@@ -115,7 +115,10 @@ void HelpTable::refresh() {
     int row = 1;
     for (const Suggestion& each : trials->suggestions) {
       const QString title = QString::fromStdString(each.title);
-      put(row, 0, title, false, Qt::AlignLeft);
+      // The click at the end of the row must never be cut: the words give way.
+      auto* words = new ElidedLabel(title, Qt::ElideRight, this);
+      words->setFont(font_of_points(font(), 9));
+      grid_->addWidget(words, row, 0);
       QLabel* error = put(row, 1, (each.estimated ? QStringLiteral("≈ ") : QString()) + format_error(each.loss), false, Qt::AlignRight);
       QFont number = font_of_points(font(), 9, each.loss < trials->now.loss);
       number.setItalic(each.estimated);

@@ -2,7 +2,6 @@
 #include <QApplication>
 #include <QClipboard>
 #include <QFileInfo>
-#include <QKeyEvent>
 #include <QLabel>
 #include <QPainter>
 #include <QPushButton>
@@ -12,6 +11,7 @@
 
 #include "models/open_report.h"
 #include "panels/check_row.h"
+#include "panels/page_frame.h"
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
 #include "panels/tensors_window.h"
@@ -40,32 +40,13 @@ class StatusMark : public QWidget {
   bool fine_;
 };
 
-class OpenReportPage : public QWidget {
+class OpenReportPage : public PageFrame {
  public:
-  OpenReportPage(Workspace& workspace, QWidget* parent) : QWidget(parent), workspace_(workspace) {
-    setObjectName("openReport");
-    setAccessibleName(tr("What could not be opened"));
-    auto* outer = new QHBoxLayout(this);
-    outer->setContentsMargins(32, 32, 32, 16);
-    outer->addStretch(1);
-    auto* column = new QVBoxLayout;
-    column->setSpacing(12);
-    outer->addLayout(column, 8);
-    outer->addStretch(1);
-    auto* head = new QHBoxLayout;
-    head->setSpacing(8);
-    head->addWidget(new StatusMark(false, this));
-    title_ = new QLabel(this);
-    title_->setObjectName("openReportTitle");
-    title_->setFont(font_of_points(font(), 14, true));
-    title_->setWordWrap(true);
-    head->addWidget(title_, 1);
-    column->addLayout(head);
-    sentence_ = new QLabel(this);
-    sentence_->setObjectName("openReportSentence");
-    sentence_->setWordWrap(true);
+  OpenReportPage(Workspace& workspace, QWidget* parent)
+      : PageFrame("openReport", tr("What could not be opened"), parent), workspace_(workspace) {
+    title_ = addTitle("openReportTitle", new StatusMark(false, this));
+    sentence_ = addText("openReportSentence");
     sentence_->setTextInteractionFlags(Qt::TextSelectableByMouse);
-    column->addWidget(sentence_);
     auto* scroll = new QScrollArea(this);
     scroll->setObjectName("openReportScroll");
     scroll->setWidgetResizable(true);
@@ -80,32 +61,18 @@ class OpenReportPage : public QWidget {
     grid_->setVerticalSpacing(4);
     grid_->setColumnStretch(2, 1);
     scroll->setWidget(lines_);
-    column->addWidget(scroll, 1);
-    cause_ = new QLabel(this);
-    cause_->setObjectName("openReportCause");
-    cause_->setWordWrap(true);
-    column->addWidget(cause_);
-    auto* buttons = new QHBoxLayout;
-    buttons->setSpacing(8);
-    const auto button = [&](const char* name, const QString& text, auto what) {
-      auto* made = new QPushButton(text, this);
-      made->setObjectName(name);
-      made->setMinimumHeight(30);
-      connect(made, &QPushButton::clicked, this, what);
-      buttons->addWidget(made);
-      return made;
-    };
-    another_ = button("openReportAnother", tr("Choose another…"), [this] {
+    column()->addWidget(scroll, 1);
+    cause_ = addText("openReportCause");
+    another_ = addButton("openReportAnother", tr("Choose another…"), [this] {
       if (auto* action = window()->findChild<QAction*>("openModelAction")) action->trigger();
     });
-    button("openReportRetry", tr("Try again"), [this] { workspace_.drop(report_.path); });
-    button("openReportTensors", tr("Inspect as tensors"), [this] {
+    addButton("openReportRetry", tr("Try again"), [this] { workspace_.drop(report_.path); });
+    addButton("openReportTensors", tr("Inspect as tensors"), [this] {
       make_tensors_window(workspace_, report_.path, window())->show();
     })->setToolTip(tr("Names, shapes, distributions and spectra of what the file holds, whatever its family"));
-    buttons->addStretch(1);
-    button("openReportCopy", tr("Copy report"), [this] { QApplication::clipboard()->setText(report_.text()); });
-    back_ = button("openReportBack", tr("Back"), [this] { emit workspace_.openFailureDismissed(); });
-    column->addLayout(buttons);
+    addButtonSpace();
+    addButton("openReportCopy", tr("Copy report"), [this] { QApplication::clipboard()->setText(report_.text()); });
+    back_ = addButton("openReportBack", tr("Back"), [this] { leave(); });
     connect(&workspace_, &Workspace::openFailed, this, [this](const QString& path, const QString& sentence) { examine(path, sentence); });
   }
 
@@ -116,12 +83,7 @@ class OpenReportPage : public QWidget {
     another_->setFocus(Qt::OtherFocusReason);
   }
 
-  void keyPressEvent(QKeyEvent* event) override {
-    if (event->key() == Qt::Key_Escape)
-      emit workspace_.openFailureDismissed();
-    else
-      QWidget::keyPressEvent(event);
-  }
+  void leave() override { emit workspace_.openFailureDismissed(); }
 
  private:
   void examine(const QString& path, const QString& sentence) {

@@ -98,8 +98,8 @@ QString grid_tip() {
 
 }  // namespace
 
-void RecipeFields::make_method_choices() {
-  add_choice<std::string>(method_section_, {.object_name = "recipeBase",
+void RecipeFields::make_solver_choices() {
+  add_choice<std::string>(solver_section_, {.object_name = "recipeBase",
                                             .label = tr("Codes by"),
                                             .tip = tr("The plain quantizer whose error this method’s branch corrects."),
                                             .values = {{"RTN", "rtn"}, {"GPTQ", "gptq"}},
@@ -108,7 +108,7 @@ void RecipeFields::make_method_choices() {
                                             .of_layer = [](const LayerScheme& scheme) { return scheme.base; },
                                             .own = &Override::base,
                                             .applies = [](const Recipe& recipe) { return find_method(recipe.method).corrects_base; }});
-  add_choice<bool>(method_section_, {.object_name = "recipeActOrder",
+  add_choice<bool>(solver_section_, {.object_name = "recipeActOrder",
                                      .label = tr("Order"),
                                      .tip = tr("In which order GPTQ rounds the columns; the groups stay where they are."),
                                      .values = {{tr("as stored"), false}, {tr("largest inputs first"), true}},
@@ -116,7 +116,7 @@ void RecipeFields::make_method_choices() {
                                      .set = [](Recipe& recipe, bool on) { recipe.act_order = on; },
                                      .of_layer = [](const LayerScheme& scheme) { return scheme.act_order; },
                                      .own = &Override::act_order});
-  add_choice<bool>(method_section_, {.object_name = "recipePolish",
+  add_choice<bool>(solver_section_, {.object_name = "recipePolish",
                                      .label = tr("Polish"),
                                      .tip = tr("Codes are improved one by one on the grid of the first pass: no pass makes it worse."),
                                      .values = {{tr("no"), false}, {tr("codes, grid frozen"), true}},
@@ -128,7 +128,7 @@ void RecipeFields::make_method_choices() {
   layers_ = new QLineEdit(this);
   layers_->setObjectName("recipeLayers");
   layers_->setToolTip(tr("Only layers of these names are quantized, the others stay in float: *, *.down_proj, *.0.*,*.1.*"));
-  add_row(method_section_, tr("Layers"), layers_);
+  add_row(solver_section_, tr("Layers"), layers_);
   connect(layers_, &QLineEdit::editingFinished, this, [this] {
     const QString text = layers_->text().trimmed();
     if (!layers_->isModified() || text.isEmpty()) return;
@@ -140,17 +140,18 @@ void RecipeFields::make_method_choices() {
   });
 }
 
-void RecipeFields::make_weight_choices() {
-  add_choice<NumberFormat>(weights_section_, {.object_name = "recipeWeightFormat",
-                                              .label = tr("Format"),
+void RecipeFields::make_format_choices() {
+  formats_section_ = add_section(tr("Formats"), false);
+  add_choice<NumberFormat>(formats_section_, {.object_name = "recipeWeightFormat",
+                                              .label = tr("W format"),
                                               .tip = format_tip(),
                                               .values = formats(),
                                               .of_recipe = [](const Recipe& recipe) { return recipe.weight.format; },
                                               .set = [](Recipe& recipe, NumberFormat format) { take_format(recipe.weight, format); },
                                               .of_layer = [](const LayerScheme& scheme) { return scheme.weight.format; },
                                               .own = &Override::weight_format});
-  add_choice<bool>(weights_section_, {.object_name = "recipeSymmetric",
-                                      .label = tr("Grid"),
+  add_choice<bool>(formats_section_, {.object_name = "recipeSymmetric",
+                                      .label = tr("W grid"),
                                       .tip = grid_tip(),
                                       .values = grids(),
                                       .of_recipe = [](const Recipe& recipe) { return !recipe.weight.symmetric; },
@@ -158,23 +159,19 @@ void RecipeFields::make_weight_choices() {
                                       .of_layer = [](const LayerScheme& scheme) { return !scheme.weight.symmetric; },
                                       .own = &Override::weight_asymmetric,
                                       .applies = [](const Recipe& recipe) { return recipe.weight.format == NumberFormat::integer; }});
-}
-
-void RecipeFields::make_activation_choices() {
-  add_choice<NumberFormat>(activations_section_,
-                           {.object_name = "recipeActFormat",
-                            .label = tr("Format"),
-                            .tip = format_tip(),
-                            .values = formats(),
-                            .of_recipe = [](const Recipe& recipe) { return recipe.activation.format; },
-                            .set = [](Recipe& recipe, NumberFormat format) { take_format(recipe.activation, format); },
-                            .of_layer = [](const LayerScheme& scheme) { return scheme.activation.format; },
-                            .own = &Override::activation_format,
-                            .applies = [](const Recipe& recipe) { return !recipe.activation.off(); }});
+  add_choice<NumberFormat>(formats_section_, {.object_name = "recipeActFormat",
+                                              .label = tr("A format"),
+                                              .tip = format_tip(),
+                                              .values = formats(),
+                                              .of_recipe = [](const Recipe& recipe) { return recipe.activation.format; },
+                                              .set = [](Recipe& recipe, NumberFormat format) { take_format(recipe.activation, format); },
+                                              .of_layer = [](const LayerScheme& scheme) { return scheme.activation.format; },
+                                              .own = &Override::activation_format,
+                                              .applies = [](const Recipe& recipe) { return !recipe.activation.off(); }});
   add_choice<bool>(
-      activations_section_,
+      formats_section_,
       {.object_name = "recipeActSymmetric",
-       .label = tr("Grid"),
+       .label = tr("A grid"),
        .tip = grid_tip(),
        .values = grids(),
        .of_recipe = [](const Recipe& recipe) { return !recipe.activation.symmetric; },
@@ -182,14 +179,15 @@ void RecipeFields::make_activation_choices() {
        .of_layer = [](const LayerScheme& scheme) { return !scheme.activation.symmetric; },
        .own = &Override::activation_asymmetric,
        .applies = [](const Recipe& recipe) { return !recipe.activation.off() && recipe.activation.format == NumberFormat::integer; }});
-  add_choice<bool>(activations_section_,
-                   {.object_name = "recipeActClipSearch",
-                    .label = tr("Clip is"),
-                    .tip = tr("Given: the number above. Searched: for each input by its layers’ error, beginning with that number."),
-                    .values = {{tr("given"), false}, {tr("searched"), true}},
-                    .of_recipe = [](const Recipe& recipe) { return recipe.search_clip; },
-                    .set = [](Recipe& recipe, bool on) { recipe.search_clip = on; },
-                    .applies = [](const Recipe& recipe) { return !recipe.activation.off(); }});
+  add_choice<bool>(
+      formats_section_,
+      {.object_name = "recipeActClipSearch",
+       .label = tr("A clip"),
+       .tip = tr("Given: the number in Activations. Searched: for each input by its layers’ error, beginning with that number."),
+       .values = {{tr("given"), false}, {tr("searched"), true}},
+       .of_recipe = [](const Recipe& recipe) { return recipe.search_clip; },
+       .set = [](Recipe& recipe, bool on) { recipe.search_clip = on; },
+       .applies = [](const Recipe& recipe) { return !recipe.activation.off(); }});
 }
 
 void RecipeFields::make_correction_choices() {

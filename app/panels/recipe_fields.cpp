@@ -24,11 +24,10 @@ RecipeFields::RecipeFields(Workspace& workspace, QWidget* parent) : QWidget(pare
   column_->setContentsMargins(0, 0, 8, 8);
   column_->setSpacing(4);
   make_method();
-  make_method_choices();
+  make_solver_choices();
   make_weights();
-  make_weight_choices();
   make_activations();
-  make_activation_choices();
+  make_format_choices();
   make_cache();
   make_rotation();
   make_imported_rotation();

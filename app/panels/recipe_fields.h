@@ -70,9 +70,8 @@ class RecipeFields : public QWidget {
   struct Choice;
   template <typename T>
   void add_choice(FoldingSection* section, Choice<T> choice);
-  void make_method_choices();
-  void make_weight_choices();
-  void make_activation_choices();
+  void make_solver_choices();
+  void make_format_choices();
   void make_correction_choices();
   void make_calibration_choices();
 
@@ -94,9 +93,9 @@ class RecipeFields : public QWidget {
   int drag_ = 0;
   std::vector<std::unique_ptr<Row>> rows_;
   std::vector<std::function<void()>> show_choices_;  ///< each brings one field to the draft
-  FoldingSection *method_section_ = nullptr, *weights_section_ = nullptr, *activations_section_ = nullptr, *cache_section_ = nullptr,
-                 *rotation_section_ = nullptr, *correction_section_ = nullptr, *calibration_section_ = nullptr, *rules_section_ = nullptr,
-                 *budget_section_ = nullptr;
+  FoldingSection *method_section_ = nullptr, *solver_section_ = nullptr, *formats_section_ = nullptr, *weights_section_ = nullptr,
+                 *activations_section_ = nullptr, *cache_section_ = nullptr, *rotation_section_ = nullptr, *correction_section_ = nullptr,
+                 *calibration_section_ = nullptr, *rules_section_ = nullptr, *budget_section_ = nullptr;
   RulesEditor* rules_ = nullptr;
   BudgetBox* budget_ = nullptr;
   QComboBox *method_ = nullptr, *group_ = nullptr, *weight_clip_ = nullptr, *act_group_ = nullptr, *kv_group_ = nullptr,

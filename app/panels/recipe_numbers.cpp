@@ -79,7 +79,7 @@ void RecipeFields::make_activations() {
         [bits](Override& own) { own.activation_bits = bits; });
   });
   act_group_ = new QComboBox(this);
-  act_group_->setObjectName("recipeActGroup");
+  act_group_->setObjectName("recipeActScale");
   add_row(activations_section_, tr("Scale per"), act_group_);
   connect(act_group_, &QComboBox::activated, this, [this] {
     const std::size_t size = act_group_->currentData().toULongLong();

@@ -64,13 +64,14 @@ void RecipeFields::make_method() {
     edit(
         on ? tr("Deflated") : tr("Not deflated"), [on](Recipe& recipe) { recipe.deflate = on; }, [on](Override& own) { own.deflate = on; });
   });
+  solver_section_ = add_section(tr("Solver"), false);
   const auto count = [this](const char* name, const QString& label, int least, int most, int step, const QString& tip, auto set) {
     auto* box = new QSpinBox(this);
     box->setObjectName(name);
     box->setRange(least, most);
     box->setSingleStep(step);
     box->setToolTip(tip);
-    add_row(method_section_, label, box);
+    add_row(solver_section_, label, box);
     connect(box, &QSpinBox::valueChanged, this, [this, label, set](int value) {
       edit(tr("%1 → %2").arg(label).arg(value), [value, set](Recipe& recipe) { set(recipe, value); });
     });

@@ -227,8 +227,21 @@ void RecipeFields::show_summaries() {
   if (draft.method == "lrc")
     method +=
         (draft.deflate ? tr(", deflated") : QString()) + (draft.iterations == 1 ? tr(", 1 pass") : tr(", %1 passes").arg(draft.iterations));
-  if (draft.refine > 0) method += tr(", refined %1").arg(draft.refine);
   method_section_->setSummary(method);
+  QStringList solver;
+  if (draft.refine > 0) solver << tr("refined %1").arg(draft.refine);
+  if (find_method(draft.method).corrects_base) solver << QString::fromStdString(draft.base).toUpper();
+  if (draft.act_order) solver << tr("largest first");
+  if (draft.polish) solver << tr("polished");
+  if (draft.layers != "*") solver << QString::fromStdString(draft.layers);
+  solver_section_->setSummary(solver.isEmpty() ? tr("as usual") : solver.join(QStringLiteral(" · ")));
+  const auto format = [](NumberFormat of, bool symmetric) {
+    const std::string_view text = name(of);
+    return QString::fromUtf8(text.data(), qsizetype(text.size())) + (symmetric ? QString() : tr(" with zeros"));
+  };
+  formats_section_->setSummary(
+      tr("W %1 · A %2")
+          .arg(format(draft.weight.format, draft.weight.symmetric), format(draft.activation.format, draft.activation.symmetric)));
   weights_section_->setSummary(tr("%1-bit · %2 · %3")
                                    .arg(draft.weight.bits)
                                    .arg(draft.weight.group_size == 0 ? tr("row") : QString("g%1").arg(draft.weight.group_size))

@@ -1,9 +1,12 @@
 #include <QClipboard>
 #include <QDesktopServices>
+#include <QDirIterator>
 #include <QGuiApplication>
+#include <QHeaderView>
 #include <QLineEdit>
 #include <QPlainTextEdit>
 #include <QTabWidget>
+#include <QTableWidget>
 #include <QUrl>
 #include <QVBoxLayout>
 #include <cmath>
@@ -39,6 +42,7 @@ class RunDetailPanel : public QWidget, public PlotHooks {
   void refresh();
   void showProgress();
   void drawLayers();
+  void listFiles();
   void writeLog();
   QString shortName(const std::string& layer) const;
 
@@ -54,6 +58,8 @@ class RunDetailPanel : public QWidget, public PlotHooks {
   QPlainTextEdit* log_;
   QLineEdit* command_;
   QPushButton *copy_, *folder_, *evaluate_;
+  PlotTwin* twin_;
+  QTableWidget* files_;
   int drawn_run_ = 0;
   std::size_t drawn_layers_ = 0, logged_layers_ = 0;
   std::optional<Forecast> forecast_;
@@ -69,6 +75,10 @@ RunDetailPanel::RunDetailPanel(Workspace& workspace, QWidget* parent)
   evaluate_->setObjectName("runEvaluate");
   evaluate_->setToolTip(tr("Perplexity and divergence from the original on the test text"));
   controls_->add(evaluate_);
+  auto* as_table = new IconButton("table", tr("Show the numbers as a table"), this);
+  as_table->setObjectName("runTableButton");
+  as_table->setCheckable(true);
+  controls_->add(as_table);
   layout->addWidget(controls_);
   notice_ = new Notice(this);
   layout->addWidget(notice_);
@@ -92,7 +102,8 @@ RunDetailPanel::RunDetailPanel(Workspace& workspace, QWidget* parent)
   plot_->setObjectName("runLivePlot");
   plot_->setAccessibleName(tr("Error of each solved layer"));
   plot_->setMinimumSize(160, 80);
-  row->addWidget(plot_, 1);
+  twin_ = new PlotTwin(plot_, *this, "runTable", progress);
+  row->addWidget(twin_, 1);
   facts_ = new QLabel(progress);
   facts_->setTextFormat(Qt::RichText);
   facts_->setAlignment(Qt::AlignTop);
@@ -110,6 +121,18 @@ RunDetailPanel::RunDetailPanel(Workspace& workspace, QWidget* parent)
   fixed.setPointSizeF(font().pointSizeF());
   log_->setFont(fixed);
   tabs_->addTab(log_, tr("Log"));
+  files_ = new QTableWidget(0, 2, tabs_);
+  files_->setObjectName("runFiles");
+  files_->setAccessibleName(tr("Files of the run"));
+  files_->setHorizontalHeaderLabels({tr("File"), tr("Size")});
+  files_->horizontalHeader()->setSectionResizeMode(0, QHeaderView::Stretch);
+  files_->verticalHeader()->hide();
+  files_->verticalHeader()->setDefaultSectionSize(20);
+  files_->setEditTriggers(QAbstractItemView::NoEditTriggers);
+  files_->setSelectionBehavior(QAbstractItemView::SelectRows);
+  files_->setShowGrid(false);
+  files_->setTabKeyNavigation(false);
+  tabs_->addTab(files_, tr("Files"));
 
   auto* strip = new QHBoxLayout;
   strip->setSpacing(8);
@@ -128,6 +151,11 @@ RunDetailPanel::RunDetailPanel(Workspace& workspace, QWidget* parent)
   layout->addLayout(strip);
   layout->addStretch(0);  // takes the space while there is no run
 
+  connect(as_table, &QToolButton::toggled, this, [this](bool on) {
+    if (on) tabs_->setCurrentIndex(0);
+    twin_->showTable(on);
+  });
+  connect(tabs_, &QTabWidget::currentChanged, this, [this] { listFiles(); });
   connect(copy_, &QPushButton::clicked, this, [this] { QGuiApplication::clipboard()->setText(command_->text()); });
   connect(folder_, &QPushButton::clicked, this, [this] {
     if (const RunEntry* shown = run()) QDesktopServices::openUrl(QUrl::fromLocalFile(QString::fromStdString(shown->folder.string())));
@@ -150,6 +178,29 @@ RunDetailPanel::RunDetailPanel(Workspace& workspace, QWidget* parent)
     writeLog();
   });
   refresh();
+}
+
+/// What lies in the folder now; looked up only while the tab is in front.
+void RunDetailPanel::listFiles() {
+  const RunEntry* shown = run();
+  if (shown == nullptr || tabs_->currentWidget() != files_) return;
+  const QDir folder(QString::fromStdString(shown->folder.string()));
+  files_->setRowCount(0);
+  QDirIterator item(folder.path(), QDir::Files, QDirIterator::Subdirectories);
+  QMap<QString, qint64> found;
+  while (item.hasNext()) {
+    item.next();
+    found.insert(folder.relativeFilePath(item.filePath()), item.fileInfo().size());
+  }
+  files_->setRowCount(int(found.size()));
+  int row = 0;
+  for (auto file = found.constBegin(); file != found.constEnd(); ++file, ++row) {
+    files_->setItem(row, 0, new QTableWidgetItem(file.key()));
+    auto* size = new QTableWidgetItem(format_megabytes(quint64(file.value())));
+    size->setTextAlignment(Qt::AlignRight | Qt::AlignVCenter);
+    size->setToolTip(tr("%1 bytes").arg(format_count(qulonglong(file.value()))));
+    files_->setItem(row, 1, size);
+  }
 }
 
 QString RunDetailPanel::shortName(const std::string& layer) const {
@@ -200,6 +251,7 @@ void RunDetailPanel::refresh() {
   drawn_layers_ = 0;  // the theme or the records may have changed
   drawLayers();
   writeLog();
+  listFiles();
 }
 
 void RunDetailPanel::showProgress() {
@@ -272,6 +324,7 @@ void RunDetailPanel::drawLayers() {
     plot_->yAxis->setRange(0.1, 10);
   plot_->setAccessibleDescription(tr("%1 layers solved").arg(layers.size()));
   plot_->replot(QCustomPlot::rpQueuedReplot);
+  twin_->refresh();
 }
 
 void RunDetailPanel::writeLog() {

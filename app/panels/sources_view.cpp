@@ -28,7 +28,7 @@ SourcesView::SourcesView(Workspace& workspace, QWidget* parent) : QWidget(parent
   plot_ = new QCustomPlot(this);
   plot_->setObjectName("sourcesPlot");
   plot_->setAccessibleName(tr("Where this layer’s error comes from"));
-  plot_->setMinimumSize(200, 90);
+  plot_->setMinimumSize(180, 60);
   help_ = new HelpTable(workspace_, this);
   twin_ = new PlotTwin(plot_, *this, "sourcesTable", this);
   row->addWidget(twin_, 3);
@@ -173,6 +173,8 @@ void SourcesView::fit() {
     upper = std::max(upper, 100 * bar.value * pixels / std::max(16.0, pixels - numbers.horizontalAdvance(bar.text()) - 12));
   plot_->xAxis->setRange(0, upper > 0 ? upper : 1);
   plot_->xAxis->ticker()->setTickCount(std::clamp(int(pixels / 48), 2, 6));
+  // Where it is low, the bars need the line that the name takes; the sentence above says what they are.
+  plot_->xAxis->setLabel(plot_->height() < 24 * int(bars_.size()) + 36 ? QString() : tr("error, % of ‖WX‖²"));
   plot_->replot(QCustomPlot::rpQueuedReplot);
 }
 

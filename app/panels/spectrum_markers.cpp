@@ -96,13 +96,27 @@ void SpectrumPlots::drawMarkers(const ShownLayer& shown, const QColor& colour, b
     graph->addData(rank, 100 * loss);
     if (!text.isEmpty()) remember(add_text(*lower_, text, rank, 100 * loss, text_colour, Qt::AlignLeft | Qt::AlignBottom), lower_);
   };
-  if (label)
+  // Runs that came to the same stand under one mark.
+  struct Others {
+    const LayerRecord* record;
+    QStringList runs;
+  };
+  std::vector<Others> others;
+  if (label && of_b)
     for (const RunEntry& run : workspace_.runs()) {
-      if (&run == a || &run == b || !of_b) continue;
+      if (&run == a || &run == b) continue;
       const LayerRecord* other = record_of(&run, name);
       if (other == nullptr || !same_objective(run.manifest.recipe, b->manifest.recipe, info(shown.layer))) continue;
-      mark(double(other->rank), other->loss_regularized, marker_of(other->method), c.codes, 6, QString("#%1").arg(run.number), c.dim);
+      const auto same = std::ranges::find_if(others, [other](const Others& each) {
+        return each.record->rank == other->rank && std::abs(each.record->loss_regularized / other->loss_regularized - 1) < 0.01;
+      });
+      if (same == others.end())
+        others.push_back({other, {QString("#%1").arg(run.number)}});
+      else
+        same->runs << QString("#%1").arg(run.number);
     }
+  for (const Others& each : others)
+    mark(double(each.record->rank), each.record->loss_regularized, marker_of(each.record->method), c.codes, 6, each.runs.join(", "), c.dim);
   if (const LayerRecord* of_a = record_of(a, name); of_a && a != b)
     mark(double(of_a->rank), of_a->loss_regularized, Marker::disc, c.a_fill, 8,
          label ? QString("A #%1  %2").arg(a->number).arg(format_error(of_a->loss_regularized)) : QString(), c.a_text);
@@ -121,7 +135,7 @@ void SpectrumPlots::drawAlone(const ShownLayer& shown, const QColor& colour, boo
     graph->addData(double(each->scheme.rank), loss);
     if (label)
       remember(add_text(*lower_, format_error(each->record.loss_regularized), double(each->scheme.rank), loss, colours().b_text,
-                        Qt::AlignLeft | Qt::AlignBottom),
+                        Qt::AlignLeft | Qt::AlignTop),  // a run's own mark has its number above
                lower_);
   }
 }

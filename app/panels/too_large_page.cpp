@@ -1,6 +1,5 @@
 // The page before a model is opened whose run needs more memory than is free: what each stage takes, and ways to make it fit.
 #include <QCheckBox>
-#include <QKeyEvent>
 #include <QLabel>
 #include <QPainter>
 #include <QPushButton>
@@ -8,6 +7,7 @@
 #include <algorithm>
 
 #include "models/draft_edits.h"
+#include "panels/page_frame.h"
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
 #include "plot_style.h"
@@ -87,55 +87,26 @@ class StageBars : public QWidget {
   quint64 free_ = 0;
 };
 
-class TooLargePage : public QWidget {
+class TooLargePage : public PageFrame {
  public:
-  TooLargePage(Workspace& workspace, QWidget* parent) : QWidget(parent), workspace_(workspace) {
-    setObjectName("tooLargePage");
-    setAccessibleName(tr("This model needs more memory than is free"));
-    auto* outer = new QHBoxLayout(this);
-    outer->setContentsMargins(32, 32, 32, 16);
-    outer->addStretch(1);
-    auto* column = new QVBoxLayout;
-    column->setSpacing(12);
-    outer->addLayout(column, 8);
-    outer->addStretch(1);
-    title_ = new QLabel(this);
-    title_->setObjectName("tooLargeTitle");
-    title_->setFont(font_of_points(font(), 14, true));
-    title_->setWordWrap(true);
-    column->addWidget(title_);
-    peak_ = new QLabel(this);
-    peak_->setObjectName("tooLargePeak");
-    peak_->setWordWrap(true);
+  TooLargePage(Workspace& workspace, QWidget* parent)
+      : PageFrame("tooLargePage", tr("This model needs more memory than is free"), parent), workspace_(workspace) {
+    title_ = addTitle("tooLargeTitle");
+    peak_ = addText("tooLargePeak");
     peak_->setProperty("dim", true);
-    column->addWidget(peak_);
     bars_ = new StageBars(this);
-    column->addWidget(bars_);
+    column()->addWidget(bars_);
     options_title_ = new QLabel(tr("Ways to make a run need less; each can be taken back in the recipe:"), this);
     options_title_->setFont(font_of_points(font(), 9, true));
-    column->addWidget(options_title_);
+    column()->addWidget(options_title_);
     options_ = new QVBoxLayout;
     options_->setSpacing(4);
-    column->addLayout(options_);
-    outcome_ = new QLabel(this);
-    outcome_->setObjectName("tooLargeOutcome");
-    outcome_->setWordWrap(true);
-    column->addWidget(outcome_);
-    column->addStretch(1);
-    auto* buttons = new QHBoxLayout;
-    buttons->setSpacing(8);
-    buttons->addStretch(1);
-    cancel_ = new QPushButton(tr("Cancel"), this);
-    cancel_->setObjectName("openCancelButton");
-    open_ = new QPushButton(this);
-    open_->setObjectName("openAnywayButton");
-    for (QPushButton* button : {cancel_, open_}) {
-      button->setMinimumHeight(30);
-      buttons->addWidget(button);
-    }
-    column->addLayout(buttons);
-    connect(cancel_, &QPushButton::clicked, this, [this] { workspace_.cancelOpening(); });
-    connect(open_, &QPushButton::clicked, this, [this] { workspace_.openAnyway(chosen()); });
+    column()->addLayout(options_);
+    outcome_ = addText("tooLargeOutcome");
+    column()->addStretch(1);
+    addButtonSpace();
+    cancel_ = addButton("openCancelButton", tr("Cancel"), [this] { leave(); });
+    open_ = addButton("openAnywayButton", {}, [this] { workspace_.openAnyway(chosen()); });
     connect(&workspace_, &Workspace::openedTooLarge, this, [this] { begin(); });
   }
 
@@ -144,12 +115,7 @@ class TooLargePage : public QWidget {
     QWidget::showEvent(event);
     cancel_->setFocus(Qt::OtherFocusReason);
   }
-  void keyPressEvent(QKeyEvent* event) override {
-    if (event->key() == Qt::Key_Escape)
-      workspace_.cancelOpening();
-    else
-      QWidget::keyPressEvent(event);
-  }
+  void leave() override { workspace_.cancelOpening(); }
 
  private:
   const Model& model() const { return *workspace_.tooLarge()->model; }

@@ -84,6 +84,20 @@ TEST_F(ChatPanelTest, ARunDivergesAndItsBranchIsHeardLive) {
   ASSERT_TRUE(QTest::qWaitFor([&] { return idle() && text->text() == none; }, 30000)) << "bypass is no component";
 }
 
+TEST_F(ChatPanelTest, AFollowsWhatBSays) {
+  mode()->setCurrent(0);
+  say("Once upon a time");
+  ASSERT_TRUE(wait());
+  const QString own = answer("chatAnswerB1");
+  mode()->setCurrent(2);
+  QTest::mouseClick(find<QPushButton>("chatNew"), Qt::LeftButton);
+  say("Once upon a time");
+  ASSERT_TRUE(wait());
+  EXPECT_EQ(answer("chatAnswerB1"), own) << "B speaks in its own words";
+  EXPECT_EQ(answer("chatAnswerA1"), own) << "and A reads them";
+  EXPECT_EQ(find<DivergenceStrip>("divergenceStrip")->count(), find<TokenText>("chatAnswerB1")->count());
+}
+
 TEST_F(ChatPanelTest, EscStopsWithinAToken) {
   workspace->setSlotB({});
   find<QSpinBox>("samplingMaxNew")->setValue(400);

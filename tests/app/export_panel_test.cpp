@@ -26,10 +26,17 @@ TEST_F(ExportPanelTest, WritesAndProvesARunWithoutR4) {
   ASSERT_TRUE(checked());
   auto* button = find<QPushButton>("exportButton");
   ASSERT_TRUE(button->isEnabled()) << find<QLabel>("exportWhyNot")->text().toStdString();
+  // What it will be stands there before: size by part, files, the command.
+  const QString before = find<QWidget>("exportParts")->accessibleDescription();
+  EXPECT_TRUE(find<QWidget>("exportParts")->isVisible());
+  for (const char* part : {"codes", "scales", "factors U, V", "embedding", "-lora.gguf"})
+    EXPECT_TRUE(before.contains(part)) << part << " in " << before.toStdString();
+  auto* command = find<QLineEdit>("loadCommand");
+  EXPECT_TRUE(command->isVisible());
   find<QLineEdit>("exportFolder")->setText(QString::fromStdString((folder.path() / "out").string()));
   QTest::mouseClick(button, Qt::LeftButton);
-  auto* command = find<QLineEdit>("loadCommand");
-  ASSERT_TRUE(QTest::qWaitFor([&] { return command->isVisible(); }, 60000));
+  ASSERT_TRUE(QTest::qWaitFor([&] { return find<QPushButton>("exportOpenFolder")->isVisible(); }, 60000));
+  EXPECT_TRUE(command->text().contains("/out/")) << command->text().toStdString();
   EXPECT_TRUE(command->text().contains("--lora")) << "the adapter is not optional";
   EXPECT_TRUE(find<QLabel>("verifyList")->text().contains(QStringLiteral("✓")));
   std::size_t files = 0;

@@ -111,7 +111,7 @@ TEST_F(JourneyTest, J2MakeAndExport) {
   auto* write = find<QPushButton>("exportButton");
   ASSERT_TRUE(QTest::qWaitFor([&] { return write->isEnabled(); }, 20000)) << find<QLabel>("exportWhyNot")->text().toStdString();
   click(write);
-  ASSERT_TRUE(QTest::qWaitFor([this] { return find<QLineEdit>("loadCommand")->isVisible(); }, 120000));
+  ASSERT_TRUE(QTest::qWaitFor([this] { return find<QPushButton>("exportOpenFolder")->isVisible(); }, 120000));
   click(find<QPushButton>("loadCommandCopy"));
   EXPECT_TRUE(QApplication::clipboard()->text().contains("--lora")) << QApplication::clipboard()->text().toStdString();
   EXPECT_LE(clicks_, 8);

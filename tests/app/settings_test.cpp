@@ -7,7 +7,9 @@
 #include <QKeySequenceEdit>
 #include <QLabel>
 #include <QLineEdit>
+#include <QMainWindow>
 #include <QPushButton>
+#include <QSpinBox>
 #include <QTableWidget>
 #include <QToolButton>
 #include <QTreeWidget>
@@ -15,6 +17,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/parallel.h"
+#include "panels/panel_widgets.h"
 #include "plot_style.h"
 #include "run/memory_stages.h"
 #include "window_fixture.h"
@@ -66,6 +69,41 @@ TEST_F(SettingsTest, AppliedAtOnceAndTakenBackFieldByField) {
   font->setValue(110);
   EXPECT_EQ(QSettings().value("fontScale").toInt(), 110);
   font->setValue(100);
+}
+
+TEST_F(SettingsTest, WithoutMotionNothingMovesByItself) {
+  auto* dialog = ask("settingsAction", "settingsWindow");
+  auto* motion = dialog->findChild<QCheckBox*>("setting_motion");
+  ASSERT_NE(motion, nullptr);
+  const int flash_ms = QApplication::cursorFlashTime();
+  motion->setChecked(false);
+  EXPECT_FALSE(static_cast<QMainWindow*>(window.get())->isAnimated());
+  EXPECT_FALSE(QApplication::isEffectEnabled(Qt::UI_FadeTooltip));
+  EXPECT_EQ(QApplication::cursorFlashTime(), 0);
+  motion->setChecked(true);
+  EXPECT_TRUE(static_cast<QMainWindow*>(window.get())->isAnimated());
+  EXPECT_EQ(QApplication::cursorFlashTime(), flash_ms);
+}
+
+TEST_F(SettingsTest, AChatBeginsAsTheSettingsSay) {
+  auto* dialog = ask("settingsAction", "settingsWindow");
+  auto* mode = dialog->findChild<QComboBox*>("setting_chat_mode");
+  mode->setCurrentIndex(mode->findData("1"));
+  dialog->findChild<QDoubleSpinBox*>("setting_chat_maxNew")->setValue(17);
+  auto* preset = dialog->findChild<QComboBox*>("setting_chat_preset");
+  preset->setCurrentIndex(preset->findData("2"));
+  open_stories();
+  EXPECT_EQ(find<QSpinBox>("samplingMaxNew")->value(), 17);
+  EXPECT_EQ(find<QComboBox>("samplingPreset")->currentText(), "Creative");
+  EXPECT_EQ(static_cast<SegmentSwitch*>(find<QWidget>("chatMode"))->current(), 1);
+}
+
+TEST_F(SettingsTest, TheMemoryLimitHoldsForRuns) {
+  open_stories();
+  auto* dialog = ask("settingsAction", "settingsWindow");
+  EXPECT_FALSE(workspace->commandOfDraft().contains("--memory-limit"));
+  dialog->findChild<QDoubleSpinBox*>("setting_devices_memoryLimitGib")->setValue(1.5);
+  EXPECT_TRUE(workspace->commandOfDraft().contains("--memory-limit 1610612736")) << workspace->commandOfDraft().toStdString();
 }
 
 TEST_F(SettingsTest, ASearchLeavesWhatFits) {
