@@ -307,7 +307,7 @@ void SettingsWindow::addDevices() {
 
 void SettingsWindow::addChat() {
   const QString when = tr("What a chat begins with when a model is opened; each can be changed there");
-  addChoice("chat/mode", tr("Mode"), when, {{"0", tr("Free")}, {"1", tr("B follows A")}, {"2", tr("A follows B")}}, "0", {});
+  addChoice("chat/mode", tr("Mode"), when, {{"0", tr("Free")}, {"1", tr("B follows A")}, {"2", tr("A follows B")}}, "1", {});
   addChoice("chat/colour", tr("Colour tokens by"), when,
             {{"0", tr("KL per token")}, {"1", tr("Change of probability")}, {"2", tr("Nothing")}}, "0", {});
   addChoice("chat/preset", tr("Sampling"), when, {{"0", tr("Greedy")}, {"1", tr("Default")}, {"2", tr("Creative")}}, "0", {});

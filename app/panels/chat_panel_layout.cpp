@@ -73,7 +73,7 @@ void ChatPanel::build() {
   side_scroll->setFrameShape(QFrame::NoFrame);
   side_scroll->setWidgetResizable(true);
   side_scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-  side_scroll->setFixedWidth(264);
+  side_scroll->setFixedWidth(288);
   auto* side = new QWidget(side_scroll);
   auto* side_column = new QVBoxLayout(side);
   side_column->setContentsMargins(0, 0, 8, 0);

@@ -123,6 +123,10 @@ void LayersPanel::make_filter(QVBoxLayout* column) {
   connect(filter_, &QLineEdit::textChanged, this, [this](const QString& text) { apply_filter(text); });
   connect(filter_, &QLineEdit::editingFinished, this, [this] { remember_filter(); });
   filter_->installEventFilter(this);
+  // Enter: what is found is what the next keys are for (Ctrl+A, R, B, N).
+  connect(filter_, &QLineEdit::returnPressed, this, [this] {
+    if (proxy_.rowCount() > 0) (groups_->isVisible() ? static_cast<QWidget*>(groups_) : table_)->setFocus(Qt::OtherFocusReason);
+  });
 }
 
 void LayersPanel::make_map(QVBoxLayout* column) {

@@ -152,7 +152,7 @@ void SamplingBox::takeDefaults() {
   const auto among = [&](const char* key, int otherwise, int count) {
     return std::clamp(settings.value(key, otherwise).toInt(), 0, count - 1);
   };
-  mode_->setCurrent(among("chat/mode", 0, 3));
+  mode_->setCurrent(among("chat/mode", int(ChatMode::b_follows_a), 3));
   colour_->setCurrentIndex(among("chat/colour", 0, colour_->count()));
   preset_->setCurrentIndex(among("chat/preset", 0, int(std::size(presets))));
   max_new_->setValue(settings.value("chat/maxNew", 128).toInt());

@@ -18,7 +18,7 @@ namespace {
 /// then does the bound of one hold for the other.
 bool same_objective(const Recipe& a, const Recipe& b, const LayerInfo& layer) {
   if (!same_transforms(a, b) || a.calibration != b.calibration || a.calibration_mix != b.calibration_mix ||
-      a.calibration_tokens != b.calibration_tokens || a.stream != b.stream)
+      a.calibration_tokens != b.calibration_tokens || a.skip_first_positions != b.skip_first_positions || a.stream != b.stream)
     return false;
   try {
     const LayerScheme of_a = effective_scheme(a, layer), of_b = effective_scheme(b, layer);
@@ -73,6 +73,8 @@ void SpectrumPlots::movePrediction(int rank) {
     estimate_marker_->addData(rank, 100 * *value);
     estimate_text_->setText(QStringLiteral("≈ ") + format_error(*value));
     estimate_text_->position->setCoords(rank, 100 * *value);
+    // The right half holds the names of the curves: the number stands a line above them.
+    estimate_text_->setPadding(QMargins(8, 0, 4, rank > lower_->xAxis->range().center() ? 18 : 2));
   }
   lower_->replot(QCustomPlot::rpQueuedReplot);
 }

@@ -6,6 +6,12 @@
 
 namespace lrc::app {
 
+namespace {
+
+constexpr int widest_name = 190;  // pixels
+
+}  // namespace
+
 void TradeoffPanel::refresh() {
   tradeoff_ = tradeoff_of(workspace_, quality(), activations_->current());
   controls_->setContext(tradeoff_.protocol);
@@ -135,12 +141,16 @@ void TradeoffPanel::drawPoints() {
     if (selection_.current() == point.run) put(QCPScatterStyle(QCPScatterStyle::ssSquare, QPen(c.text, 1), Qt::NoBrush, 22));
     put(scatter(marker_of(point.method), colour_of(point.method), 9));
     const QString slot_name = in_b ? tr("B  ") : in_a ? tr("A  ") : QString();
-    add_text(*plot_, slot_name + QString("#%1 %2").arg(point.run).arg(point.title), point.bits_per_weight, point.quality,
+    // Long names end in …, and stand at the left of their point where the plot ends at its right; hovering says them whole.
+    const QString name = QFontMetrics(font_of_points(font(), 8))
+                             .elidedText(slot_name + QString("#%1 %2").arg(point.run).arg(point.title), Qt::ElideRight, widest_name);
+    const bool leftwards = plot_->xAxis->coordToPixel(point.bits_per_weight) + widest_name + 20 > plot_->width();
+    add_text(*plot_, name, point.bits_per_weight, point.quality,
              in_b   ? c.b_text
              : in_a ? c.a_text
                     : c.dim,
-             Qt::AlignLeft | Qt::AlignBottom)
-        ->setPadding(QMargins(13, 1, 2, 3));
+             (leftwards ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignBottom)
+        ->setPadding(leftwards ? QMargins(2, 1, 13, 3) : QMargins(13, 1, 2, 3));
     if (methods_seen.insert(point.method).second) {
       const QString glyphs[] = {QStringLiteral("●"), QStringLiteral("◆"), QStringLiteral("■"), QStringLiteral("▲"), QStringLiteral("—")};
       legend << QString("<span style='color:%1'>%2</span> %3")

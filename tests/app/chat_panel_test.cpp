@@ -26,6 +26,8 @@ class ChatPanelTest : public PanelTest {
     // The form follows from the model, off the window's thread; stories260K has no template.
     ASSERT_TRUE(QTest::qWaitFor([&] { return find<QComboBox>("chatTemplate")->currentIndex() == int(PromptForm::none); }, 10000));
     find<QSpinBox>("samplingMaxNew")->setValue(24);
+    EXPECT_EQ(mode()->current(), int(ChatMode::b_follows_a)) << "tokens are coloured from the start";
+    mode()->setCurrent(int(ChatMode::free));
   }
   bool idle() { return find<QPushButton>("chatSend")->text().startsWith("Send"); }
   void say(const QString& text) {

@@ -54,6 +54,8 @@ TEST_F(CompletenessTest, EveryFieldOfARecipeHasItsPlaceInTheWindow) {
   all.rotation.r3 = true;
   all.rotation.file = "r.safetensors";
   all.smoothing = Smoothing::smoothquant;
+  all.range_finder = RangeFinder::randomized;
+  all.skip_first_positions = 1;
   all.calibration_mix = CalibrationMix{"second.txt", 0.25};
   const std::map<std::string, const char*> places = {
       {"name", "recipePreset"},
@@ -79,6 +81,7 @@ TEST_F(CompletenessTest, EveryFieldOfARecipeHasItsPlaceInTheWindow) {
       {"polish", "recipePolish"},
       {"base", "recipeBase"},
       {"factors", "recipeFactors"},
+      {"range_finder", "recipeRangeFinder"},
       {"pair_input", "recipePairInput"},
       {"stream", "recipeStream"},
       {"drift", "recipeDrift"},
@@ -97,6 +100,7 @@ TEST_F(CompletenessTest, EveryFieldOfARecipeHasItsPlaceInTheWindow) {
       {"calibration_tokens", "recipeCalibrationTokens"},
       {"calibration_context", "recipeCalibrationContext"},
       {"held_out_windows", "recipeHeldOut"},
+      {"skip_first_positions", "recipeSkipFirst"},
       {"layers", "recipeLayers"},
       {"set", "recipeRules"},
   };

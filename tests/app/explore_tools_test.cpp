@@ -336,8 +336,9 @@ TEST_F(ExploreTest, JourneyTreatManyLayersAlike) {
   auto* filter = find<QLineEdit>("layersFilter");
   filter->setFocus();
   QTest::keyClicks(filter, "role:down");
+  QTest::keyClick(filter, Qt::Key_Return);
   auto* table = find<QTableView>("layersTable");
-  table->setFocus();
+  ASSERT_TRUE(QTest::qWaitFor([&] { return table->hasFocus(); }, 1000)) << "no hand on the pointer";
   QTest::keyClick(table, Qt::Key_A, Qt::ControlModifier);
   ASSERT_EQ(workspace->selectedLayers().size(), 5u);
   const int steps = workspace->undoStack().count();

@@ -88,14 +88,14 @@ TEST_F(SettingsTest, WithoutMotionNothingMovesByItself) {
 TEST_F(SettingsTest, AChatBeginsAsTheSettingsSay) {
   auto* dialog = ask("settingsAction", "settingsWindow");
   auto* mode = dialog->findChild<QComboBox*>("setting_chat_mode");
-  mode->setCurrentIndex(mode->findData("1"));
+  mode->setCurrentIndex(mode->findData("2"));
   dialog->findChild<QDoubleSpinBox*>("setting_chat_maxNew")->setValue(17);
   auto* preset = dialog->findChild<QComboBox*>("setting_chat_preset");
   preset->setCurrentIndex(preset->findData("2"));
   open_stories();
   EXPECT_EQ(find<QSpinBox>("samplingMaxNew")->value(), 17);
   EXPECT_EQ(find<QComboBox>("samplingPreset")->currentText(), "Creative");
-  EXPECT_EQ(static_cast<SegmentSwitch*>(find<QWidget>("chatMode"))->current(), 1);
+  EXPECT_EQ(static_cast<SegmentSwitch*>(find<QWidget>("chatMode"))->current(), 2);
 }
 
 TEST_F(SettingsTest, TheMemoryLimitHoldsForRuns) {
