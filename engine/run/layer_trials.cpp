@@ -143,29 +143,25 @@ std::vector<Suggestion> activation_candidates(const Model& model, const Recipe& 
   return all;
 }
 
-struct Solved {
-  LayerRecord record;
-  LayerSolution solution;
-};
-
-/// The layer solved under several schemes of one activation scheme; results in their order.
-std::vector<Solved> solve_all(const BlockWeights& weights, const LayerInfo& layer, std::size_t sites, const SecondMoments& own,
-                              const std::vector<LayerScheme>& schemes, std::stop_token stop) {
+/// The layer solved under several schemes of one activation scheme; results in their order. `first`: takes the first one's solution.
+std::vector<LayerRecord> solve_all(const BlockWeights& weights, const LayerInfo& layer, std::size_t sites, const SecondMoments& own,
+                                   const std::vector<LayerScheme>& schemes, std::stop_token stop, LayerSolution* first = nullptr) {
   BlockMoments moments;
   moments.by_site.resize(sites);
   moments.held_out_by_site.resize(sites);
   moments.by_site[layer.site().index()] = own;
   std::vector<LayerTask> tasks;
   for (const auto& scheme : schemes) tasks.push_back({&layer, scheme});
-  std::vector<Solved> results(schemes.size());
+  std::vector<LayerRecord> records(schemes.size());
   std::mutex mutex;
   solve_block(weights, std::move(moments), std::move(tasks), stop, [&](const LayerTask& task, LayerSolution solution, double seconds) {
     const std::lock_guard lock(mutex);
     // Equal schemes have equal results: whichever is found first may take it.
     for (std::size_t i = 0; i < schemes.size(); ++i)
-      if (schemes[i] == task.scheme) results[i] = {record_of(task, solution, seconds, {}), solution};
+      if (schemes[i] == task.scheme) records[i] = record_of(task, solution, seconds, {});
+    if (first && schemes.front() == task.scheme) *first = std::move(solution);
   });
-  return results;
+  return records;
 }
 
 void check(const Model& model, const Recipe& recipe, const LayerInfo& layer) {
@@ -200,16 +196,16 @@ LayerTrials weight_trials(const Model& model, const Recipe& recipe, const LayerI
     schemes.push_back(plain);
   }
   const auto weights = load_rotated_block(model, layer.block, recipe.rotation);
-  const auto solved = solve_all(weights.blocks.front(), layer, site_count(model.config()), site.moments, schemes, stop);
+  const auto records = solve_all(weights.blocks.front(), layer, site_count(model.config()), site.moments, schemes, stop);
   LayerTrials trials;
-  trials.now = solved.front().record;
+  trials.now = records.front();
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     trials.suggestions.push_back(candidates[i]);
-    trials.suggestions.back().loss = solved[i + 1].record.loss;
-    trials.suggestions.back().loss_regularized = solved[i + 1].record.loss_regularized;
+    trials.suggestions.back().loss = records[i + 1].loss;
+    trials.suggestions.back().loss_regularized = records[i + 1].loss_regularized;
   }
   for (std::size_t i = 0; i < offered.size(); ++i) {
-    const LayerRecord& record = solved[1 + candidates.size() + i].record;
+    const LayerRecord& record = records[1 + candidates.size() + i];
     plain.weight.bits = offered[i];
     trials.plain.push_back({offered[i], record.loss, record.loss_regularized, bits_per_weight(plain, layer) - plain_bits});
   }
@@ -224,38 +220,38 @@ std::vector<Suggestion> activation_trials(const Model& model, const Recipe& reci
   if (site.sample.empty()) return {};
   const auto weights = load_rotated_block(model, layer.block, recipe.rotation);
   const std::size_t tokens = site.moments.tokens;
-  const auto solve_on = [&](const LayerScheme& scheme, const SecondMoments& moments) {
+  const auto solve_on = [&](const LayerScheme& scheme, const SecondMoments& moments, LayerSolution* solution = nullptr) {
     throw_if_stopped(stop);
-    return std::move(solve_all(weights.blocks.front(), layer, site_count(model.config()), moments, {scheme}, stop).front());
+    return solve_all(weights.blocks.front(), layer, site_count(model.config()), moments, {scheme}, stop, solution).front();
   };
   const LayerScheme scheme = effective_scheme(recipe, layer);
-  const Solved before = solve_on(scheme, moments_of(site.sample, tokens, scheme.activation));
+  LayerSolution as_it_is;
+  const LayerRecord before = solve_on(scheme, moments_of(site.sample, tokens, scheme.activation), &as_it_is);
   std::vector<Suggestion> suggestions;
   const auto add = [&](const Suggestion& each, const LayerRecord& after) {
-    if (!(before.record.loss > 0) || !(before.record.loss_regularized > 0)) return;
+    if (!(before.loss > 0) || !(before.loss_regularized > 0)) return;
     suggestions.push_back(each);
-    suggestions.back().loss = now.loss * after.loss / before.record.loss;
-    suggestions.back().loss_regularized = now.loss_regularized * after.loss_regularized / before.record.loss_regularized;
+    suggestions.back().loss = now.loss * after.loss / before.loss;
+    suggestions.back().loss_regularized = now.loss_regularized * after.loss_regularized / before.loss_regularized;
     suggestions.back().estimated = true;
     progress.report("solve", suggestions.size(), candidates.size() + 1, layer.name);
   };
-  for (const auto& each : candidates) add(each, solve_on(each.scheme, moments_of(site.sample, tokens, each.scheme.activation)).record);
-  // A model with experts is measured at every position (model/effective.cpp says why).
+  for (const auto& each : candidates) add(each, solve_on(each.scheme, moments_of(site.sample, tokens, each.scheme.activation)));
+  // A model with experts is measured at every position (run/effective.cpp says why).
   if (site.sample.first.empty() || model.config().experts > 0) return suggestions;
   const SecondMoments rest = moments_of(site.sample, tokens, scheme.activation, false);
-  const Solved after = solve_on(scheme, rest);
+  const LayerRecord after = solve_on(scheme, rest);
   Suggestion without;
   without.title = "leave out position 0";
   without.scheme = scheme;
   without.skip_first_positions = 1;
   for (const auto& other : model.layers()) without.layers.push_back(other.name);
   const MatrixD weight = convert<double>(weights.blocks.front().linear(layer.role, layer.expert).weight);
-  LayerSolution as_it_is = before.solution;
   add_held_out_losses(as_it_is, weight, rest);
   if (as_it_is.losses.held_out && *as_it_is.losses.held_out_norm > 0) {
     without.elsewhere_now = *as_it_is.losses.held_out / *as_it_is.losses.held_out_norm;
-    without.elsewhere_loss = after.record.loss;
-    add(without, after.record);
+    without.elsewhere_loss = after.loss;
+    add(without, after);
   }
   return suggestions;
 }
