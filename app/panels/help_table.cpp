@@ -125,7 +125,7 @@ void HelpTable::refresh() {
       error->setFont(number);
       if (each.skip_first_positions)
         error->setToolTip(tr("Estimate on a sample: a run’s error over the positions that are left. There it is %1 % as things are, and "
-                             "%2 % when position 0 is left out.")
+                             "%2 % when position 0 is left out. Errors do not show what position 0 then loses: compare the KL of a run.")
                               .arg(format_error(each.elsewhere_now), format_error(each.elsewhere_loss)));
       else
         error->setToolTip(each.estimated
