@@ -61,7 +61,7 @@ QCustomPlot* make_plot(const char* name, const QString& title, QWidget* parent) 
   auto* plot = new QCustomPlot(parent);
   plot->setObjectName(name);
   plot->setAccessibleName(title);
-  plot->setMinimumSize(160, 60);
+  plot->setMinimumSize(160, 110);
   plot->setFocusPolicy(Qt::StrongFocus);
   return plot;
 }

@@ -139,7 +139,7 @@ QCustomPlot* DistributionsTab::makePlot(const char* name, const QString& title, 
   auto* plot = new QCustomPlot(plots_);
   plot->setObjectName(name);
   plot->setAccessibleName(title);
-  plot->setMinimumSize(160, 60);
+  plot->setMinimumSize(160, 110);
   plot->setFocusPolicy(Qt::StrongFocus);
   layout->addWidget(plot, 1);
   return plot;
@@ -177,6 +177,7 @@ void DistributionsTab::refresh() {
   input_facts_->setText(tr("<b>input x</b> &nbsp; ") + describe_spread(found_->input_before, found_->input_after, found_->rotates_input));
   weight_facts_->setText(tr("<b>weights W</b> &nbsp; ") +
                          describe_spread(found_->weight_before, found_->weight_after, found_->rotates_weight));
+  for (QLabel* facts : {input_facts_, weight_facts_}) facts->setToolTip(facts->text());
   draw(*inputs_, found_->input_before, found_->input_after, found_->rotates_input,
        found_->activation_scheme.off() ? tr("value ÷ rms of its token") : tr("value ÷ step of its own scale"));
   draw(*weights_, found_->weight_before, found_->weight_after, found_->rotates_weight,

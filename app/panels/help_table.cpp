@@ -20,7 +20,7 @@ HelpTable::HelpTable(Workspace& workspace, QWidget* parent) : QWidget(parent), w
   setObjectName("helpTable");
   setAccessibleName(tr("What would help"));
   setFocusPolicy(Qt::StrongFocus);
-  setMinimumWidth(240);
+  setMinimumWidth(260);
   auto* column = new QVBoxLayout(this);
   column->setContentsMargins(0, 0, 0, 0);
   column->setSpacing(4);
@@ -106,7 +106,9 @@ void HelpTable::refresh() {
     grid_->addWidget(label, row, cell, alignment | Qt::AlignVCenter);
     return label;
   };
-  put(0, 0, tr("What would help"), true, Qt::AlignLeft);
+  auto* heading = new ElidedLabel(tr("Would help"), Qt::ElideRight, this);
+  heading->setFont(font_of_points(font(), 9, true));
+  grid_->addWidget(heading, 0, 0);
   walk_->setVisible(trying == LayerLab::Trying::needs_walk);
   QString remark;
   if (trials) {
@@ -151,7 +153,10 @@ void HelpTable::refresh() {
                              ? tr("Writes it into the draft, for all %1 layers that read this input").arg(each.layers.size())
                              : tr("Writes it into the draft"));
       grid_->addWidget(button, row, 3);
-      connect(button, &QPushButton::clicked, this, [this, each] { LayerLab::of(workspace_).take(layer_, each); });
+      connect(button, &QPushButton::clicked, this, [this, each] {
+        setFocus();  // the button goes away with its row; the keys stay here
+        LayerLab::of(workspace_).take(layer_, each);
+      });
       ++row;
     }
     remark = trying == LayerLab::Trying::working

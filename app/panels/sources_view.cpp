@@ -33,6 +33,11 @@ SourcesView::SourcesView(Workspace& workspace, QWidget* parent) : QWidget(parent
   twin_ = new PlotTwin(plot_, *this, "sourcesTable", this);
   row->addWidget(twin_, 3);
   row->addWidget(help_, 2);
+  // Both take what is there: a page that asked for all that they could show would scroll as a whole.
+  for (QWidget* part : {static_cast<QWidget*>(twin_), static_cast<QWidget*>(help_)}) {
+    part->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Ignored);
+    part->setMinimumHeight(110);
+  }
   column->addLayout(row, 1);
   connect(&workspace_, &Workspace::selectionChanged, this, &SourcesView::refresh);
   connect(&workspace_, &Workspace::draftChanged, this, &SourcesView::draw);

@@ -73,10 +73,28 @@ void SpectrumPlots::movePrediction(int rank) {
     estimate_marker_->addData(rank, 100 * *value);
     estimate_text_->setText(QStringLiteral("≈ ") + format_error(*value));
     estimate_text_->position->setCoords(rank, 100 * *value);
-    // The right half holds the names of the curves: the number stands a line above them.
-    estimate_text_->setPadding(QMargins(8, 0, 4, rank > lower_->xAxis->range().center() ? 18 : 2));
+    placeEstimate(rank, 100 * *value);
   }
   lower_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+/// Above its point, or where the name of a curve stands there, below it, or a line higher.
+void SpectrumPlots::placeEstimate(double rank, double per_cent) {
+  const QFontMetrics names(font_of_points(font(), 8)), number(estimate_text_->font());
+  const double x = lower_->xAxis->coordToPixel(rank), y = lower_->yAxis->coordToPixel(per_cent), line = number.height() + 2;
+  const auto is_free = [&](double top) {
+    return std::ranges::none_of(end_labels_, [&](const EndLabel& label) {
+      const double right = lower_->xAxis->coordToPixel(label.text->position->key()),
+                   at = lower_->yAxis->coordToPixel(label.text->position->value());
+      const double label_top = label.text->positionAlignment() & Qt::AlignTop ? at : at - names.height() - 2;
+      return x < right &&
+             x + number.horizontalAdvance(estimate_text_->text()) + 12 > right - names.horizontalAdvance(label.text->text()) - 8 &&
+             top < label_top + names.height() + 2 && top + line > label_top;
+    });
+  };
+  const bool above = is_free(y - line), below = !above && is_free(y);
+  estimate_text_->setPositionAlignment(Qt::AlignLeft | (below ? Qt::AlignTop : Qt::AlignBottom));
+  estimate_text_->setPadding(QMargins(8, below ? 2 : 0, 4, above || below ? 2 : int(line) + 4));
 }
 
 void SpectrumPlots::showEstimates(bool shown) {

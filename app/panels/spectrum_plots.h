@@ -51,6 +51,7 @@ class SpectrumPlots : public QWidget {
   void drawMany();
   void drawPrediction(const ShownLayer& shown);
   void movePrediction(int rank);
+  void placeEstimate(double rank, double per_cent);
   void drawMarkers(const ShownLayer& shown, const QColor& colour, bool label);
   void drawAlone(const ShownLayer& shown, const QColor& colour, bool label);
   void drawPlainBits(const ShownLayer& shown);
