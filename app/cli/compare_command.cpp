@@ -86,35 +86,54 @@ SvgPlot::Marker marker_of(const std::string& method) {
   return method == "lrc" ? SvgPlot::Marker::diamond : SvgPlot::Marker::triangle;
 }
 
-/// Bits per weight against KL (against perplexity where no run has a KL), and the line of runs that no smaller one is as good as.
-/// Runs that were not evaluated, or on something else than the first that was, are left out.
+/// What all labels end in after a comma, such as ", 16,384 tokens at 5.30 b/w"; empty where they do not.
+std::string shared_ending(const std::vector<std::string>& labels) {
+  if (labels.size() < 2) return {};
+  const std::string& first = labels.front();
+  for (std::size_t comma = first.find(", "); comma != std::string::npos; comma = first.find(", ", comma + 1)) {
+    const std::string ending = first.substr(comma);
+    if (std::ranges::all_of(labels, [&](const std::string& label) { return label.size() > ending.size() && label.ends_with(ending); }))
+      return ending;
+  }
+  return {};
+}
+
+/// Bits per weight against KL (against perplexity where no run has a KL), and for each number of activation bits the line of runs that
+/// no smaller one is as good as. Runs that were not evaluated, or on something else than the first that was, are left out.
 std::string frontier_picture(const std::vector<ComparedRun>& runs) {
   std::vector<const ComparedRun*> shown;
   for (const auto& run : runs)
-    if (run.manifest.evaluation && (shown.empty() || run.manifest.evaluation_protocol == shown.front()->manifest.evaluation_protocol))
+    if (run.manifest.evaluation &&
+        (shown.empty() || same_protocol(run.manifest.evaluation_protocol, shown.front()->manifest.evaluation_protocol)))
       shown.push_back(&run);
   if (shown.empty()) throw Error(ErrorKind::bad_input, "None of these runs is evaluated yet: there is nothing to draw; name a --text.");
   const bool with_kl = std::ranges::all_of(shown, [](const ComparedRun* run) { return run->manifest.evaluation->kl.has_value(); });
   const Evaluation& first = *shown.front()->manifest.evaluation;
-  SvgPlot plot(shown.front()->manifest.model_name + ": size against quality",
+  std::vector<std::string> labels;
+  for (const ComparedRun* run : shown) labels.push_back(run->manifest.recipe.name);
+  const std::string ending = shared_ending(labels);
+  SvgPlot plot(shown.front()->manifest.model_name + ending + ": size against quality",
                "bits per weight of the linear layers, factors and scales counted",
                with_kl ? "mean KL to the original, nat per token" : "perplexity");
-  std::vector<SizeAndQuality> points;
+  std::map<int, std::vector<SizeAndQuality>> by_activation_bits;
   std::map<std::string, std::size_t> colours;
-  for (const ComparedRun* run : shown) {
-    const Manifest& m = run->manifest;
-    points.push_back({m.bits_per_weight, with_kl ? m.evaluation->kl->mean : m.evaluation->perplexity});
+  for (std::size_t i = 0; i < shown.size(); ++i) {
+    const Manifest& m = shown[i]->manifest;
+    const double quality = with_kl ? m.evaluation->kl->mean : m.evaluation->perplexity;
+    by_activation_bits[m.recipe.activation.bits].push_back({m.bits_per_weight, quality});
     const std::size_t colour = colours.try_emplace(m.recipe.method, colours.size()).first->second;
-    plot.add_point(points.back().size, points.back().quality, marker_of(m.recipe.method), colour, m.recipe.name);
+    plot.add_point(m.bits_per_weight, quality, marker_of(m.recipe.method), colour, labels[i].substr(0, labels[i].size() - ending.size()));
   }
-  SvgPlot::Line line;
-  for (const std::size_t i : frontier(points)) line.emplace_back(points[i].size, points[i].quality);
-  plot.add_line(std::move(line), SvgPlot::colours - 2);
+  for (const auto& [bits, points] : by_activation_bits) {
+    SvgPlot::Line line;
+    for (const std::size_t i : frontier(points)) line.emplace_back(points[i].size, points[i].quality);
+    plot.add_line(std::move(line), SvgPlot::colours - 2);
+  }
   for (const PlainFormat& format : plain_formats) plot.add_vertical(format.bits_per_weight, format.name);
   std::string caption = std::to_string(first.tokens) + " predicted tokens in " + std::to_string(first.windows) + " windows of " +
                         std::to_string(first.context);
   if (first.reference_perplexity) caption += "; perplexity of the original " + fixed(*first.reference_perplexity, 2);
-  plot.set_caption(caption + "; the line joins what nothing smaller equals");
+  plot.set_caption(caption + "; lines: nothing smaller is as good");
   return plot.text();
 }
 

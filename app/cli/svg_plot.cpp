@@ -107,8 +107,12 @@ std::string SvgPlot::text() const {
   for (const auto& point : points_) take(point.x, point.y);
   if (!(high > 0)) throw Error(ErrorKind::bad_input, "There is nothing above zero to draw in this picture.");
   low = std::max(low, high * 1e-6);
-  const double room_x = high_x > low_x ? 0.04 * (high_x - low_x) : 0.5;
   if (!points_.empty()) {
+    // Sizes a per mille apart are one size: an axis that spreads them would show differences that nobody asked for.
+    const double lacking = std::max(0.0, 0.1 * std::abs(high_x) - (high_x - low_x));
+    low_x -= lacking / 2;
+    high_x += lacking / 2;
+    const double room_x = high_x > low_x ? 0.04 * (high_x - low_x) : 0.5;
     low_x -= room_x;
     high_x += 3 * room_x;  // for labels
   } else if (!(high_x > low_x)) {

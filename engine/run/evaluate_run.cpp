@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "run/frontier.h"
 #include "run/open_model.h"
 #include "run/run_folder.h"
 #include "run/runner.h"
@@ -44,7 +45,7 @@ std::vector<Evaluation> evaluate_runs(std::span<const std::filesystem::path> run
   std::vector<Transformer*> models;
   for (std::size_t i = 0; i < run_folders.size(); ++i) {
     const Manifest manifest = read_manifest(run_folders[i]);
-    if (!request.again && manifest.evaluation && manifest.evaluation_protocol == protocol &&
+    if (!request.again && manifest.evaluation && same_protocol(manifest.evaluation_protocol, protocol) &&
         manifest.evaluation->kl.has_value() == request.with_reference) {
       results[i] = *manifest.evaluation;
       continue;

@@ -4,6 +4,8 @@
 #include <span>
 #include <vector>
 
+#include "base/json.h"
+
 namespace lrc {
 
 struct PlainFormat {
@@ -18,5 +20,9 @@ struct SizeAndQuality {
 };
 /// Indices of the points that no smaller or equally large one is as good as, by rising size.
 std::vector<std::size_t> frontier(std::span<const SizeAndQuality> points);
+
+/// Whether two manifests' `evaluation_protocol` can be set side by side: everything equal, but for where the text lies when its
+/// hash is known.
+bool same_protocol(Json one, Json other);
 
 }  // namespace lrc

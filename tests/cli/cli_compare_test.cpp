@@ -127,8 +127,10 @@ TEST(Cli, SweepAtEqualBytesDrawsTheFrontier) {
   EXPECT_EQ(svg.rfind("<svg", 0), 0u);
   for (const Json& run : result["runs"]) {
     EXPECT_NEAR(run["bits_per_weight"].get<double>(), 6.5, 0.005 * 6.5) << run["name"];
-    EXPECT_NE(svg.find(run["name"].get<std::string>()), std::string::npos) << run["name"];
+    const std::string label = run["name"].get<std::string>();
+    EXPECT_NE(svg.find(">" + label.substr(0, label.find(", ")) + "<"), std::string::npos) << label;
   }
+  EXPECT_NE(svg.find(" at 6.50 b/w: size"), std::string::npos) << "what all of them share stands in the title";
   const auto unreachable = lrc({"sweep", model, "--recipes", "LRC 10 %", "--bits-per-weight", "2", "--out", out + "2"});
   EXPECT_EQ(unreachable.exit_code, 1);
   EXPECT_NE(unreachable.err.find("LRC 10 %"), std::string::npos) << unreachable.err;
