@@ -6,6 +6,7 @@
 #include "models/draft_edits.h"
 #include "models/notebook.h"
 #include "run/recipe_fields.h"
+#include "run/recipe_parts.h"
 #include "run/recipe_title.h"
 #include "workspace_parts.h"
 
@@ -146,11 +147,7 @@ void Workspace::editDraft(const QString& undo_name, const Recipe& recipe, int me
 }
 
 void Workspace::applyDraft(const Recipe& recipe) {
-  const bool measured_otherwise =
-      !(recipe.activation == draft_.activation) || !same_transforms(recipe, draft_) || recipe.calibration != draft_.calibration ||
-      recipe.calibration_mix != draft_.calibration_mix || recipe.calibration_tokens != draft_.calibration_tokens ||
-      recipe.calibration_context != draft_.calibration_context || recipe.skip_first_positions != draft_.skip_first_positions ||
-      !(recipe.weight == draft_.weight) || recipe.damping != draft_.damping || recipe.damping_toward != draft_.damping_toward;
+  const bool measured_otherwise = !(measured_part(recipe) == measured_part(draft_));
   draft_ = recipe;
   parts_->schemes_known = parts_->inherited_known = false;
   parts_->problem.reset();

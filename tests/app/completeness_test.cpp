@@ -9,26 +9,15 @@
 #include <QTableWidget>
 #include <QToolButton>
 
-#include "main_window.h"
-#include "panel_fixture.h"
 #include "panels/panel_widgets.h"
+#include "runs_window_fixture.h"
 #include "widgets.h"
 
 namespace lrc::app::test {
 namespace {
 
-/// The whole window over two finished runs.
-class CompletenessTest : public PanelTest {
+class CompletenessTest : public RunsWindowTest {
  protected:
-  void open_window() {
-    auto window = std::make_unique<MainWindow>(*workspace);
-    window->resize(1440, 900);
-    window->show();
-    panel = std::move(window);
-    ASSERT_TRUE(QTest::qWaitForWindowExposed(panel.get()));
-    open_stories();
-    workspace->editDraft("of #1", workspace->findRun(1)->manifest.recipe);
-  }
   /// Its row is there, whether or not the section around it is folded.
   template <typename Widget>
   bool offered(const char* name) {

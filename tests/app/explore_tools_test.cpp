@@ -12,16 +12,15 @@
 #include <QTableView>
 #include <QToolButton>
 
-#include "main_window.h"
 #include "models/allocator.h"
 #include "models/layer_lab.h"
 #include "models/layer_table_model.h"
 #include "models/recipe_rules.h"
 #include "models/sensitivities.h"
-#include "panel_fixture.h"
 #include "panels/allocator_view.h"
 #include "panels/layer_map.h"
 #include "plot_style.h"
+#include "runs_window_fixture.h"
 #include "widgets.h"
 
 namespace lrc::app::test {
@@ -29,19 +28,8 @@ namespace {
 
 constexpr int minute = 60000;
 
-/// The whole window over two finished runs, the draft being that of the first.
-class ExploreTest : public PanelTest {
+class ExploreTest : public RunsWindowTest {
  protected:
-  void open_window() {
-    auto window = std::make_unique<MainWindow>(*workspace);
-    window->resize(1440, 900);
-    window->show();
-    panel = std::move(window);
-    ASSERT_TRUE(QTest::qWaitForWindowExposed(panel.get()));
-    open_stories();
-    workspace->editDraft("of #1", workspace->findRun(1)->manifest.recipe);
-    ASSERT_TRUE(workspace->pendingChanges().isEmpty());
-  }
   int layer_of(Role role, std::size_t block) const {
     const auto& layers = workspace->model()->layers();
     for (std::size_t i = 0; i < layers.size(); ++i)
