@@ -53,7 +53,7 @@ Json to_json(const Generation& g) {
                  {"prompt_tokens_per_second", g.prompt_tokens_per_second},
                  {"tokens_per_second", g.tokens_per_second},
                  {"first_token_s", g.first_token_s}};
-  const char* reasons[] = {"end_of_turn", "length", "stopped", "context_full"};
+  const char* reasons[] = {"end_of_turn", "length", "stopped", "context_full", "stop_string"};
   result["reason"] = reasons[int(g.reason)];
   return result;
 }
@@ -71,22 +71,35 @@ void chat(const Context& context, const ChatOptions& options) {
   Side first = open_side(options.model, context.device, {}, moved);
   std::optional<Side> second;
   if (!options.against.empty()) second = open_side(options.against, context.device, first.opened.model, moved);
-  const Sampling sampling{options.temperature, options.top_k, options.top_p, context.seed.value_or(0)};
+  const Sampling sampling{.temperature = options.temperature,
+                          .top_k = options.top_k,
+                          .top_p = options.top_p,
+                          .seed = context.seed.value_or(0),
+                          .min_p = options.min_p,
+                          .repetition_penalty = options.repeat_penalty,
+                          .stop = options.stop};
 
   std::vector<ChatMessage> messages, second_messages;
   if (!options.system.empty()) messages.push_back({"system", options.system});
   second_messages = messages;
-  const auto stream = [&](const GeneratedToken& token) {
-    if (!context.json) std::cout << token.text << std::flush;
-    return true;
+  const auto answer_of = [&](const Side& side, const std::vector<TokenId>& ids) {
+    std::size_t shown = 0;
+    const auto stream = [&](const GeneratedToken& token) {
+      if (!context.json) std::cout << token.text << std::flush;
+      shown += token.text.size();
+      return true;
+    };
+    const Generation answer = side.session->generate(ids, options.max_tokens, sampling, stream, context.stop);
+    // What might have become a stop string is held back until the end.
+    if (!context.json) std::cout << std::string_view(answer.text).substr(shown) << "\n(" << speed(answer) << ")\n";
+    return answer;
   };
   const auto turn = [&](const std::string& prompt) {
     messages.push_back({"user", prompt});
     second_messages.push_back({"user", prompt});
     const auto ids = prompt_ids(*first.opened.model, messages);
     if (!context.json && second) std::cout << "[" << first.opened.title << "]\n";
-    const Generation answer = first.session->generate(ids, options.max_tokens, sampling, stream, context.stop);
-    if (!context.json) std::cout << "\n(" << speed(answer) << ")\n";
+    const Generation answer = answer_of(first, ids);
     messages.push_back({"assistant", answer.text});
     Json result = to_json(answer);
     result["cache_bytes"] = first.session->cache_bytes();
@@ -105,9 +118,7 @@ void chat(const Context& context, const ChatOptions& options) {
       second_messages.push_back({"assistant", answer.text});
     } else if (second) {
       if (!context.json) std::cout << "[" << second->opened.title << "]\n";
-      const Generation other =
-          second->session->generate(prompt_ids(*second->opened.model, second_messages), options.max_tokens, sampling, stream, context.stop);
-      if (!context.json) std::cout << "\n(" << speed(other) << ")\n";
+      const Generation other = answer_of(*second, prompt_ids(*second->opened.model, second_messages));
       second_messages.push_back({"assistant", other.text});
       result["against"] = to_json(other);
       result["against"]["cache_bytes"] = second->session->cache_bytes();

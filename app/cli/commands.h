@@ -108,8 +108,9 @@ void compare(const Context& context, const CompareOptions& options);
 struct ChatOptions {
   std::string model, against, prompt, system;
   std::size_t max_tokens = 256;
-  float temperature = 0, top_p = 1;
+  float temperature = 0, top_p = 1, min_p = 0, repeat_penalty = 1;
   std::size_t top_k = 0;
+  std::vector<std::string> stop;
   bool follow = false;
 };
 void chat(const Context& context, const ChatOptions& options);

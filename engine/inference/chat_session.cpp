@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "inference/generate.h"
+#include "inference/stop_strings.h"
 #include "model/probabilities.h"
 
 namespace lrc {
@@ -21,6 +22,21 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 double rate(std::size_t tokens, double seconds) { return seconds > 0 ? double(tokens) / seconds : 0.0; }
+
+/// What the repetition penalty counts: the last tokens, without those that end an answer, which is no repetition.
+std::vector<TokenId> recent_tokens(const std::vector<TokenId>& ids, const std::vector<TokenId>& stop_ids) {
+  const auto begin = ids.end() - std::ptrdiff_t(std::min(ids.size(), repetition_window));
+  std::vector<TokenId> recent(begin, ids.end());
+  std::erase_if(recent, [&](TokenId id) { return std::find(stop_ids.begin(), stop_ids.end(), id) != stop_ids.end(); });
+  return recent;
+}
+
+/// How many leading tokens say nothing beyond the first `bytes` of a text; `begins`: where each one's text begins, and the end.
+std::size_t tokens_within(const std::vector<std::size_t>& begins, std::size_t bytes) {
+  std::size_t count = 0;
+  while (count + 1 < begins.size() && begins[count] < bytes && begins[count + 1] <= bytes) ++count;
+  return count;
+}
 
 }  // namespace
 
@@ -111,10 +127,13 @@ Generation ChatSession::generate(const std::vector<TokenId>& prompt_ids, std::si
                                  const TokenCallback& on_token, std::stop_token stop) {
   check_fits(prompt_ids.size(), 0);
   Sampler sampler(sampling);
+  StopStrings stop_strings(sampling.stop);
   const std::vector<TokenId>& stop_ids = tokenizer_->spec().stop;
   const std::size_t vocabulary = transformer_->config().vocabulary;
   std::vector<TokenId> ids = prompt_ids;
   Utf8Stream stream;
+  std::size_t said = 0;             // bytes, with what is held back
+  std::vector<std::size_t> begins;  // of each token's text
   Generation result;
   result.prompt_tokens = prompt_ids.size();
 
@@ -129,7 +148,7 @@ Generation ChatSession::generate(const std::vector<TokenId>& prompt_ids, std::si
     const MatrixF logits = last_logits(ids, stop);
     if (logits.empty()) break;
     GeneratedToken token;
-    token.id = sampler.pick(logits.data(), vocabulary);
+    token.id = sampler.pick(logits.data(), vocabulary, recent_tokens(ids, stop_ids));
     if (steps == 0) {
       first_token_at = std::chrono::steady_clock::now();
       result.first_token_s = seconds_since(start);
@@ -140,12 +159,23 @@ Generation ChatSession::generate(const std::vector<TokenId>& prompt_ids, std::si
     }
     token.probability = std::exp(log_probability(logits.data(), vocabulary, std::size_t(token.id)));
     // Ids above the tokenizer's size are padding of the embedding table: they say nothing.
-    if (std::size_t(token.id) < tokenizer_->size() && !tokenizer_->is_special(token.id))
-      token.text = stream.push(tokenizer_->piece(token.id));
+    begins.push_back(said);
+    if (std::size_t(token.id) < tokenizer_->size() && !tokenizer_->is_special(token.id)) {
+      const std::string characters = stream.push(tokenizer_->piece(token.id));
+      said += characters.size();
+      token.text = stop_strings.push(characters);
+    }
     result.text += token.text;
     result.ids.push_back(token.id);
     ids.push_back(token.id);
-    if (on_token && !on_token(token)) break;
+    const bool go_on = !on_token || on_token(token);
+    if (stop_strings.met()) {
+      result.reason = StopReason::stop_string;
+      begins.push_back(said);
+      result.ids.resize(tokens_within(begins, result.text.size()));
+      break;
+    }
+    if (!go_on) break;
     if (result.ids.size() == max_tokens || ids.size() > context_) {
       result.reason = result.ids.size() == max_tokens ? StopReason::length : StopReason::context_full;
       break;
@@ -153,7 +183,8 @@ Generation ChatSession::generate(const std::vector<TokenId>& prompt_ids, std::si
     feed(ids, stop);
     ++steps;
   }
-  result.text += stream.flush();
+  result.text += stop_strings.push(stream.flush());
+  result.text += stop_strings.flush();
   result.tokens_per_second = rate(steps, seconds_since(first_token_at));
   if (steps == 0) result.tokens_per_second = 0;
   return result;

@@ -24,6 +24,14 @@ std::vector<TokenComparison::Candidate> top_candidates(const float* logits, std:
   return result;
 }
 
+/// 1 for the likeliest; of equal ones the lower id stands first, as everywhere.
+std::size_t rank_of(TokenId id, const float* logits, std::size_t vocabulary) {
+  std::size_t before = 0;
+  for (std::size_t other = 0; other < vocabulary; ++other)
+    before += logits[other] > logits[id] || (logits[other] == logits[id] && TokenId(other) < id) ? 1 : 0;
+  return before + 1;
+}
+
 }  // namespace
 
 std::vector<TokenComparison> compare_answer(ChatSession& first, ChatSession& second, const std::vector<TokenId>& prompt_ids,
@@ -56,6 +64,7 @@ std::vector<TokenComparison> compare_answer(ChatSession& first, ChatSession& sec
           token.kl = kl_divergence(reference, reference_sum, logits, sum, vocabulary);
           token.probability_first = std::exp(double(reference[token.id]) - reference_sum);
           token.probability_second = std::exp(double(logits[token.id]) - sum);
+          token.rank_second = rank_of(piece[i], logits, vocabulary);
           token.top_first = top_candidates(reference, vocabulary, reference_sum);
           token.top_second = top_candidates(logits, vocabulary, sum);
         },

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -13,36 +14,53 @@
 
 namespace lrc {
 
+/// How the next token is chosen. The steps, in this order, each on what the one before left:
+///   1. repetition penalty: a logit of a token that was read or said lately is divided by it, a negative one multiplied
+///      (Keskar et al. 2019, section 4.1, over the last `repetition_window` tokens; what ends an answer is exempt);
+///   2. temperature: 0 takes the likeliest token and ends here; else the logits are divided by it;
+///   3. top-k: the k likeliest are kept;
+///   4. top-p: the fewest likeliest that together reach this share of what top-k left (Holtzman et al. 2020);
+///   5. min-p: those with at least this share of the likeliest one's probability (Nguyen et al. 2024);
+///   6. a draw among them by probability. The likeliest token is never taken away.
+/// The probabilities and divergences that are reported are the model's own, before any of this.
 struct Sampling {
   float temperature = 0.0f;  ///< 0 = greedy (lowest id wins a tie)
   std::size_t top_k = 0;     ///< 0 = off
-  float top_p = 1.0f;
+  float top_p = 1.0f;        ///< 1 = off
   std::uint64_t seed = 0;
+  float min_p = 0.0f;               ///< 0 = off
+  float repetition_penalty = 1.0f;  ///< 1 = off
+  /// The answer ends before the first of these that it would say; none of it is shown. Only text counts, not special tokens.
+  std::vector<std::string> stop = {};
 };
+constexpr std::size_t repetition_window = 64;  ///< tokens, of prompt and answer
+
 /// Deterministic for a seed, the same on every machine for the same logits.
 class Sampler {
  public:
-  explicit Sampler(const Sampling& sampling);
-  TokenId pick(const float* logits, std::size_t vocabulary);
+  explicit Sampler(const Sampling& sampling);  ///< throws Error(bad_input) naming what is out of its range
+  /// `recent`: the tokens that the repetition penalty counts, in any order.
+  TokenId pick(const float* logits, std::size_t vocabulary, std::span<const TokenId> recent = {});
 
  private:
   Sampling sampling_;
   std::uint64_t state_;
+  std::vector<float> penalised_;
 };
 
 struct GeneratedToken {
   TokenId id = 0;
-  std::string text;  ///< complete characters that this token adds (may be empty in the middle of one)
+  std::string text;  ///< complete characters that this token lets be shown; empty within one, or while a stop string may be coming
   double probability = 0;
   std::optional<double> kl;  ///< in follow mode: KL(first ‖ second) at this position
 };
 /// Called on the generating thread for each token; false stops.
 using TokenCallback = std::function<bool(const GeneratedToken&)>;
 
-enum class StopReason { end_of_turn, length, stopped, context_full };
+enum class StopReason { end_of_turn, length, stopped, context_full, stop_string };
 struct Generation {
-  std::vector<TokenId> ids;  ///< without the stop token
-  std::string text;
+  std::vector<TokenId> ids;  ///< without the stop token, and without those that say any of a stop string
+  std::string text;          ///< up to the stop string, which may begin within a token
   std::size_t prompt_tokens = 0;
   double prompt_tokens_per_second = 0, tokens_per_second = 0, first_token_s = 0;
   StopReason reason = StopReason::length;
@@ -100,6 +118,7 @@ struct TokenComparison {
   TokenId id = 0;
   double kl = 0;
   double probability_first = 0, probability_second = 0;
+  std::size_t rank_second = 1;  ///< place of the token among the second model's, 1 = its likeliest
   struct Candidate {
     TokenId id;
     double probability;

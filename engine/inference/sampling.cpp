@@ -23,13 +23,24 @@ void check(const Sampling& sampling) {
   if (!std::isfinite(sampling.temperature) || sampling.temperature < 0)
     throw Error(ErrorKind::bad_input, "The temperature must be 0 or above.");
   if (!(sampling.top_p > 0) || sampling.top_p > 1) throw Error(ErrorKind::bad_input, "Top-p must be above 0 and at most 1.");
+  if (!(sampling.min_p >= 0) || sampling.min_p > 1) throw Error(ErrorKind::bad_input, "Min-p must be from 0 to 1.");
+  if (!(sampling.repetition_penalty > 0) || !std::isfinite(sampling.repetition_penalty))
+    throw Error(ErrorKind::bad_input, "The repetition penalty must be above 0; 1 is none.");
 }
 
 }  // namespace
 
 Sampler::Sampler(const Sampling& sampling) : sampling_(sampling), state_(sampling.seed) { check(sampling); }
 
-TokenId Sampler::pick(const float* logits, std::size_t vocabulary) {
+TokenId Sampler::pick(const float* logits, std::size_t vocabulary, std::span<const TokenId> recent) {
+  if (sampling_.repetition_penalty != 1 && !recent.empty()) {
+    penalised_.assign(logits, logits + vocabulary);
+    for (const TokenId id : recent)
+      if (id >= 0 && std::size_t(id) < vocabulary)  // from the logit as it was: said twice is not punished twice
+        penalised_[std::size_t(id)] =
+            logits[id] > 0 ? logits[id] / sampling_.repetition_penalty : logits[id] * sampling_.repetition_penalty;
+    logits = penalised_.data();
+  }
   const std::size_t best = likeliest(logits, vocabulary);
   if (sampling_.temperature == 0 || sampling_.top_k == 1) return TokenId(best);
 
@@ -56,6 +67,14 @@ TokenId Sampler::pick(const float* logits, std::size_t vocabulary) {
     double kept = 0;
     std::size_t count = 0;
     while (count < candidates.size() && (count == 0 || kept < double(sampling_.top_p) * sum)) kept += weights[count++];
+    candidates.resize(count);
+    sum = kept;
+  }
+  if (sampling_.min_p > 0) {
+    // The likeliest has weight 1, and the weights fall.
+    double kept = 0;
+    std::size_t count = 0;
+    while (count < candidates.size() && weights[count] >= double(sampling_.min_p)) kept += weights[count++];
     candidates.resize(count);
     sum = kept;
   }

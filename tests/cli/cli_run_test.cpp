@@ -86,6 +86,18 @@ TEST(Cli, QuantizeEvaluateCompareSpectrumChatExport) {
   EXPECT_GT(chat["tokens_per_second"].get<double>(), 0);
   EXPECT_EQ(json_of({"chat", model, "--against", model, "--prompt", "Once", "--max-tokens", "4"})["against"]["text"],
             json_of({"chat", model, "--prompt", "Once", "--max-tokens", "4"})["text"]);
+  const std::string free = json_of({"chat", model, "--prompt", "Once upon a time", "--max-tokens", "20"})["text"];
+  const std::string stop = free.substr(free.size() / 2, 5);
+  const Json cut = json_of({"chat", model, "--prompt", "Once upon a time", "--max-tokens", "20", "--stop", "§", "--stop", stop});
+  EXPECT_EQ(cut["text"], free.substr(0, free.find(stop)));
+  EXPECT_EQ(cut["reason"], "stop_string");
+  EXPECT_NE(json_of({"chat", model, "--prompt", "Once upon a time", "--max-tokens", "40", "--repeat-penalty", "1.5"})["text"],
+            json_of({"chat", model, "--prompt", "Once upon a time", "--max-tokens", "40"})["text"]);
+  EXPECT_EQ(json_of({"chat", model, "--prompt", "Once", "--max-tokens", "6", "--temperature", "1", "--min-p", "1"})["text"],
+            json_of({"chat", model, "--prompt", "Once", "--max-tokens", "6"})["text"])
+      << "only the likeliest is left";
+  EXPECT_EQ(lrc({"chat", model, "--prompt", "Once", "--min-p", "1.5"}).exit_code, 1);
+  EXPECT_EQ(lrc({"chat", model, "--prompt", "Once", "--stop", ""}).exit_code, 1);
 
   const Json check = json_of({"export", run, "--to", "gguf", "--check-only"});
   bool refused = false;

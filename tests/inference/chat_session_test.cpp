@@ -181,6 +181,13 @@ TEST_F(Chat, ComparesAnAnswerFromBothSides) {
     EXPECT_EQ(table[i].top_first[0].id, answer.ids[i]) << "greedy: its own token is the likeliest";
     EXPECT_NEAR(table[i].top_first[0].probability, table[i].probability_first, 1e-12);
     EXPECT_GE(table[i].top_second[0].probability, table[i].probability_second);
+    const auto place = std::find_if(table[i].top_second.begin(), table[i].top_second.end(),
+                                    [&](const TokenComparison::Candidate& candidate) { return candidate.id == table[i].id; });
+    if (place != table[i].top_second.end()) {
+      EXPECT_EQ(table[i].rank_second, std::size_t(place - table[i].top_second.begin()) + 1);
+    } else {
+      EXPECT_GT(table[i].rank_second, 5u);
+    }
     for (std::size_t c = 1; c < 5; ++c) EXPECT_GE(table[i].top_second[c - 1].probability, table[i].top_second[c].probability);
     mean += table[i].kl / 40;
   }

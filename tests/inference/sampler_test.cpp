@@ -60,6 +60,48 @@ TEST(Sampler, TopP) {
   EXPECT_EQ(shares({.temperature = 1.0f, .top_k = 3, .top_p = 0.99f}).size(), 3u);
 }
 
+TEST(Sampler, MinP) {
+  // Against 0.4: 0.3 is ¾ of it, 0.2 half, 0.1 a quarter.
+  EXPECT_EQ(shares({.temperature = 1.0f, .min_p = 0.2f}).size(), 4u);
+  const auto three = shares({.temperature = 1.0f, .seed = 3, .min_p = 0.4f});
+  EXPECT_EQ(three.size(), 3u);
+  EXPECT_FALSE(three.count(1));
+  EXPECT_NEAR(three.at(2), 4.0 / 9, 0.02) << "the rest keeps its proportions";
+  EXPECT_EQ(shares({.temperature = 1.0f, .min_p = 0.6f}).size(), 2u);
+  EXPECT_EQ(shares({.temperature = 1.0f, .min_p = 1.0f}).size(), 1u) << "the likeliest is never taken away";
+  // Of the tempered probabilities: at ½ the shares of the likeliest are squared.
+  EXPECT_EQ(shares({.temperature = 0.5f, .min_p = 0.4f}).size(), 2u);
+  // After top-p, whichever cuts more.
+  EXPECT_EQ(shares({.temperature = 1.0f, .top_p = 0.65f, .min_p = 0.4f}).size(), 2u);
+  EXPECT_EQ(shares({.temperature = 1.0f, .top_p = 0.95f, .min_p = 0.6f}).size(), 2u);
+}
+
+TEST(Sampler, RepetitionPenaltyByHand) {
+  // Logits 2, −1, 1.5, −3: each side of zero, both become less likely.
+  const std::vector<float> raw = {2.0f, -1.0f, 1.5f, -3.0f};
+  const auto picked = [&](float penalty, const std::vector<TokenId>& recent) {
+    Sampler sampler({.repetition_penalty = penalty});
+    return sampler.pick(raw.data(), raw.size(), recent);
+  };
+  EXPECT_EQ(picked(1.0f, {0}), 0);
+  EXPECT_EQ(picked(1.3f, {0}), 0) << "2 ÷ 1.3 = 1.54";
+  EXPECT_EQ(picked(1.4f, {0}), 2) << "2 ÷ 1.4 = 1.43";
+  EXPECT_EQ(picked(1.2f, {0, 0, 0}), 0) << "said three times is not punished three times";
+  EXPECT_EQ(picked(1.4f, {0, 2}), 0) << "both alike";
+  EXPECT_EQ(picked(0.5f, {2}), 2) << "below 1 it invites: 1.5 ÷ 0.5";
+  EXPECT_EQ(picked(2.0f, {-1, 4, 1000000}), 0) << "what is no token of this model counts nothing";
+  const std::vector<float> negative = {-1.0f, -1.1f};
+  Sampler sampler({.repetition_penalty = 1.2f});
+  EXPECT_EQ(sampler.pick(negative.data(), 2, std::vector<TokenId>{0}), 1) << "a negative one grows: −1 × 1.2";
+  // The caller's logits stay as they are.
+  EXPECT_EQ(raw[0], 2.0f);
+  // In a draw: 4 ÷ 2 in the logit of id 2, log 4 → log 2.
+  Sampler drawing({.temperature = 1.0f, .seed = 9, .repetition_penalty = 2.0f});
+  double twos = 0;
+  for (int i = 0; i < 20000; ++i) twos += drawing.pick(logits.data(), 4, std::vector<TokenId>{2}) == 2 ? 1.0 / 20000 : 0;
+  EXPECT_NEAR(twos, 2.0 / 8, 0.015);
+}
+
 TEST(Sampler, TheSeedDecides) {
   const auto draw = [](std::uint64_t seed) {
     Sampler sampler({.temperature = 1.0f, .seed = seed});
@@ -79,6 +121,9 @@ TEST(Sampler, RefusesWhatIsNoSampling) {
   EXPECT_THROW(Sampler({.temperature = std::nanf("")}), Error);
   EXPECT_THROW(Sampler({.top_p = 0.0f}), Error);
   EXPECT_THROW(Sampler({.top_p = 1.5f}), Error);
+  for (const float min_p : {-0.1f, 1.1f, std::nanf("")}) EXPECT_THROW(Sampler({.min_p = min_p}), Error) << min_p;
+  for (const float penalty : {0.0f, -1.0f, std::nanf(""), std::numeric_limits<float>::infinity()})
+    EXPECT_THROW(Sampler({.repetition_penalty = penalty}), Error) << penalty;
   const float none[] = {0.0f, std::nanf(""), 1.0f};
   Sampler sampler({.temperature = 1.0f});
   EXPECT_THROW(sampler.pick(none, 3), Error);
