@@ -176,7 +176,8 @@ void MainWindow::make_menus() {
   add_action(run, "swapSlotsAction", tr("S&wap A and B"), QKeySequence("Ctrl+Shift+X"), [this] { workspace_.swapSlots(); });
 
   QMenu* chat = menuBar()->addMenu(tr("C&hat"));
-  for (const char* name : {"newChatAction", "answerAgainAction", "bypassBranchAction", "chatModeAction"}) {
+  for (const char* name :
+       {"newChatAction", "answerAgainAction", "previousTurnAction", "nextTurnAction", "bypassBranchAction", "chatModeAction"}) {
     auto* action = chat_->findChild<QAction*>(name);
     action->setParent(this);  // as all actions: the palette and the shortcut table list the window's own
     actions_[name] = action;

@@ -50,6 +50,13 @@ void MainWindow::show_shortcuts() {
                                                                {tr("Runs: recipe as draft"), "D"},
                                                                {tr("Runs: note, pin"), "N  P"},
                                                                {tr("Runs: to the trash"), "Del"},
+                                                               {tr("Chat: previous, next token"), "← →"},
+                                                               {tr("Chat: previous, next token with KL > 0.5"), "Ctrl+← →"},
+                                                               {tr("Chat: pin the table of a token"), "Space"},
+                                                               {tr("Chat: from this token on in its own words"), "Enter"},
+                                                               {tr("Chat: edit the last message"), "↑"},
+                                                               {tr("Chat: mute a block of the branch, leave it alone"), "Space  S"},
+                                                               {tr("Chat: rename in the history"), "F2"},
                                                                {tr("Chat: stop, close the table of a token"), "Esc"}};
   rows.insert(rows.end(), table_keys.begin(), table_keys.end());
   std::sort(rows.begin(), rows.end());

@@ -309,7 +309,7 @@ void SettingsWindow::addChat() {
   const QString when = tr("What a chat begins with when a model is opened; each can be changed there");
   addChoice("chat/mode", tr("Mode"), when, {{"0", tr("Free")}, {"1", tr("B follows A")}, {"2", tr("A follows B")}}, "1", {});
   addChoice("chat/colour", tr("Colour tokens by"), when,
-            {{"0", tr("KL per token")}, {"1", tr("Change of probability")}, {"2", tr("Nothing")}}, "0", {});
+            {{"0", tr("KL per token")}, {"1", tr("Change of probability")}, {"3", tr("Rank in B")}, {"2", tr("Nothing")}}, "0", {});
   addChoice("chat/preset", tr("Sampling"), when, {{"0", tr("Greedy")}, {"1", tr("Default")}, {"2", tr("Creative")}}, "0", {});
   addNumber("chat/maxNew", tr("Longest answer"), when, 1, 4096, 16, 0, tr(" tokens"), {}, 128, {});
   addNumber("chat/seed", tr("Seed"), when, 0, 2147483647, 1, 0, {}, {}, 0, {});

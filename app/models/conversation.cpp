@@ -10,6 +10,8 @@
 namespace lrc::app {
 
 namespace {
+constexpr std::size_t longest_context = 4096;
+
 QString tr(const char* text) { return QCoreApplication::translate("conversation", text); }
 
 std::string special_text(const Tokenizer& tokenizer, const std::optional<TokenId>& id) { return id ? tokenizer.piece(*id) : std::string(); }
@@ -21,26 +23,37 @@ std::string render(const Model& model, PromptForm form, const std::vector<ChatMe
 }
 }  // namespace
 
-std::vector<TokenId> prompt_tokens(const Model& model, PromptForm form, const std::vector<ChatTurn>& turns, std::size_t turn, int side) {
+std::size_t chat_context(const Model& model) { return std::min(longest_context, model.config().context); }
+
+std::vector<TokenId> prompt_tokens(const Model& model, PromptForm form, const std::vector<ChatTurn>& turns, int side, std::size_t first) {
   const auto tokenizer = model.tokenizer();
+  const auto answer = [&](std::size_t turn) { return turns[turn].answers[std::size_t(side)].text.toStdString(); };
   if (form != PromptForm::none) {
     std::vector<ChatMessage> messages;
-    for (std::size_t i = 0; i <= turn; ++i) {
+    for (std::size_t i = first; i < turns.size(); ++i) {
       messages.push_back({"user", turns[i].prompt.toStdString()});
-      if (i < turn) messages.push_back({"assistant", turns[i].answers[std::size_t(side)].text.toStdString()});
+      if (i + 1 < turns.size()) messages.push_back({"assistant", answer(i)});
     }
     return tokenizer->encode(render(model, form, messages), true);
   }
   std::vector<TokenId> ids;
   if (tokenizer->spec().bos && tokenizer->spec().add_bos) ids.push_back(*tokenizer->spec().bos);
   std::string text;
-  for (std::size_t i = 0; i <= turn; ++i) {
+  for (std::size_t i = first; i < turns.size(); ++i) {
     text += turns[i].prompt.toStdString();
-    if (i < turn) text += turns[i].answers[std::size_t(side)].text.toStdString();
+    if (i + 1 < turns.size()) text += answer(i);
   }
   const auto rest = tokenizer->encode(text, false);
   ids.insert(ids.end(), rest.begin(), rest.end());
   return ids;
+}
+
+std::size_t first_that_fits(const Model& model, PromptForm form, const std::vector<ChatTurn>& turns, std::size_t most) {
+  const std::size_t context = chat_context(model), room = context - std::min(most, context / 2);
+  std::size_t first = 0;
+  for (int side = 0; side < 2; ++side)
+    while (first + 1 < turns.size() && prompt_tokens(model, form, turns, side, first).size() > room) ++first;
+  return first;
 }
 
 PromptForm usable_form(const Model& model, QString& problem) {
@@ -84,10 +97,27 @@ QString ending_text(StopReason reason) {
       return tr("longest answer reached");
     case StopReason::stopped:
       return tr("stopped");
+    case StopReason::stop_string:
+      return tr("stop string");
     case StopReason::context_full:
       break;
   }
   return tr("context full");
+}
+
+std::vector<std::string> stop_strings_of(const QString& lines) {
+  std::vector<std::string> strings;
+  for (const QString& line : lines.split('\n')) {
+    QString text;
+    for (qsizetype i = 0; i < line.size(); ++i) {
+      const QChar next = line[i] == '\\' && i + 1 < line.size() ? line[i + 1] : QChar();
+      const bool escape = next == 'n' || next == 't' || next == '\\';
+      text += !escape ? line[i] : next == 'n' ? QChar('\n') : next == 't' ? QChar('\t') : next;
+      i += escape ? 1 : 0;
+    }
+    if (!text.isEmpty()) strings.push_back(text.toStdString());
+  }
+  return strings;
 }
 
 std::vector<QString> token_texts(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {

@@ -2,8 +2,11 @@
 
 #include <QCoreApplication>
 #include <algorithm>
+#include <map>
 
 #include "base/error.h"
+#include "models/run_facts.h"
+#include "plot_style.h"
 #include "run/export_run.h"
 
 namespace lrc::app {
@@ -59,6 +62,45 @@ QString verdict(const Preflight& preflight) {
           : warnings > 0 ? tr("<b>Ready, with remarks.</b> ")
                          : tr("<b>Ready.</b> ")) +
          parts.join(", ") + '.';
+}
+
+ArithmeticRow divergence_row(const Manifest& run, const std::vector<ArithmeticRow>& arithmetic) {
+  ArithmeticRow row{tr("KL to the original").toStdString(), tr("– (not evaluated)").toStdString(), "–"};
+  const bool measured = run.evaluation && run.evaluation->kl;
+  if (measured) row.here = tr("%1 nat/token, measured").arg(format_kl(run.evaluation->kl->mean)).toStdString();
+  const bool alike = std::all_of(arithmetic.begin(), arithmetic.end(), [](const ArithmeticRow& each) { return each.here == each.there; });
+  if (measured && alike)
+    row.there = tr("≈ %1 nat/token, predicted: the same arithmetic").arg(format_kl(run.evaluation->kl->mean)).toStdString();
+  else if (!alike)
+    row.there = tr("– (other arithmetic: not known before it is measured there)").toStdString();
+  return row;
+}
+
+DiskRoom room_for(quint64 needed_bytes, quint64 free_bytes) {
+  if (free_bytes >= needed_bytes) return {tr("%1 free on the disk").arg(format_gibibytes(free_bytes)), false};
+  return {tr("%1 are needed, %2 are free on the disk").arg(format_megabytes(needed_bytes), format_megabytes(free_bytes)), true};
+}
+
+std::vector<int> best_by_divergence(const std::vector<RunEntry>& runs, std::size_t most) {
+  const auto measured = [](const RunEntry& run) { return run.usable() && run.manifest.evaluation && run.manifest.evaluation->kl; };
+  // Of the protocol that most of them share; the newest decides between two.
+  std::map<QString, int> votes;
+  QString protocol;
+  for (const RunEntry& run : runs) {
+    if (!measured(run)) continue;
+    const int now = ++votes[protocol_of(run.manifest)];
+    if (now >= votes[protocol]) protocol = protocol_of(run.manifest);
+  }
+  std::vector<const RunEntry*> found;
+  for (const RunEntry& run : runs)
+    if (measured(run) && protocol_of(run.manifest) == protocol) found.push_back(&run);
+  std::stable_sort(found.begin(), found.end(), [](const RunEntry* a, const RunEntry* b) {
+    return a->manifest.evaluation->kl->mean < b->manifest.evaluation->kl->mean;
+  });
+  std::vector<int> numbers;
+  for (const RunEntry* run : found)
+    if (numbers.size() < most) numbers.push_back(run->number);
+  return numbers;
 }
 
 QString check_title(const std::string& name) {

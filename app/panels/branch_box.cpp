@@ -17,7 +17,7 @@ MuteGrid::MuteGrid(QWidget* parent) : QWidget(parent) {
   setObjectName("branchMutes");
   setAccessibleName(tr("Branch of each block, attention and MLP"));
   setFocusPolicy(Qt::StrongFocus);
-  setToolTip(tr("Click mutes the branch of a block, Alt+click leaves only this one, dragging paints"));
+  setToolTip(tr("Click or Space mutes the branch of a block, Alt+click or S leaves only this one, dragging paints"));
   setFont(font_of_points(font(), 8));
   setFixedHeight(sizeHint().height());
 }
@@ -86,8 +86,7 @@ void MuteGrid::mousePressEvent(QMouseEvent* event) {
   focus_row_ = row;
   focus_block_ = block;
   if (event->modifiers() & Qt::AltModifier) {
-    for (auto& cells : muted_) std::fill(cells.begin(), cells.end(), true);
-    muted_[row][std::size_t(block)] = false;
+    solo();
   } else {
     painting_ = true;
     paint_value_ = !muted_[row][std::size_t(block)];
@@ -95,6 +94,13 @@ void MuteGrid::mousePressEvent(QMouseEvent* event) {
   }
   update();
   if (!painting_) emit changed();
+}
+
+/// Leaves the focused cell alone audible; once more, all are.
+void MuteGrid::solo() {
+  const bool alone = !muted_[focus_row_][std::size_t(focus_block_)] && mutedCount() + 1 == int(2 * muted_[0].size());
+  for (auto& cells : muted_) std::fill(cells.begin(), cells.end(), !alone);
+  muted_[focus_row_][std::size_t(focus_block_)] = false;
 }
 
 void MuteGrid::mouseMoveEvent(QMouseEvent* event) {
@@ -126,6 +132,11 @@ void MuteGrid::keyPressEvent(QKeyEvent* event) {
     case Qt::Key_Down:
       focus_row_ = 1;
       break;
+    case Qt::Key_S:
+      solo();
+      update();
+      emit changed();
+      return;
     case Qt::Key_Space:
       muted_[focus_row_][std::size_t(focus_block_)] = !muted_[focus_row_][std::size_t(focus_block_)];
       update();

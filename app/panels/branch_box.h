@@ -36,6 +36,7 @@ class MuteGrid : public QWidget {
  private:
   bool cellAt(const QPoint& position, int& row, int& block) const;
   QRect cell(int row, int block) const;
+  void solo();
   std::vector<bool> muted_[2];
   bool painting_ = false, paint_value_ = false;
   int focus_row_ = 0, focus_block_ = 0;

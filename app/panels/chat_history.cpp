@@ -4,6 +4,7 @@
 #include <QListWidget>
 #include <QVBoxLayout>
 
+#include "models/chat_branches.h"
 #include "models/notebook.h"
 #include "workspace.h"
 
@@ -11,7 +12,10 @@ namespace lrc::app {
 
 namespace {
 constexpr std::size_t most_chats = 50;
-}
+constexpr int longest_title = 60;
+
+QString first_words(const std::vector<ChatTurn>& turns) { return turns.front().prompt.simplified().left(longest_title); }
+}  // namespace
 
 ChatHistory::ChatHistory(Workspace& workspace, QWidget* parent) : QWidget(parent), workspace_(workspace) {
   auto* column = new QVBoxLayout(this);
@@ -33,16 +37,15 @@ ChatHistory::ChatHistory(Workspace& workspace, QWidget* parent) : QWidget(parent
   connect(search_, &QLineEdit::textChanged, this, [this] { fill(); });
   connect(list_, &QListWidget::itemActivated, this, [this](QListWidgetItem* item) {
     current_ = item->data(Qt::UserRole).toInt();
-    std::vector<ChatTurn> turns;
-    for (const auto& [prompt, a, b] : chats_[std::size_t(current_)].turns) {
-      ChatTurn turn;
-      turn.prompt = prompt;
-      turn.answers[0].text = a;
-      turn.answers[1].text = b;
-      for (ChatAnswer& answer : turn.answers) answer.finished = true;
-      turns.push_back(std::move(turn));
-    }
-    emit chosen(turns);
+    emit chosen(chats_[std::size_t(current_)].turns);
+  });
+  list_->setEditTriggers(QAbstractItemView::EditKeyPressed);  // F2
+  connect(list_, &QListWidget::itemChanged, this, [this](QListWidgetItem* item) {
+    Chat& chat = chats_[std::size_t(item->data(Qt::UserRole).toInt())];
+    const QString title = item->text().simplified().left(longest_title);
+    chat.title = title.isEmpty() ? first_words(chat.turns) : title;
+    save();
+    QMetaObject::invokeMethod(this, &ChatHistory::fill, Qt::QueuedConnection);  // the list is still being edited
   });
   connect(&Notebook::of(workspace_), &Notebook::viewsRestored, this, &ChatHistory::restore);
   connect(&workspace_, &Workspace::modelOpened, this, [this] {
@@ -57,15 +60,12 @@ void ChatHistory::begin() { current_ = -1; }
 
 void ChatHistory::keep(const std::vector<ChatTurn>& turns) {
   if (turns.empty()) return;
-  Chat chat;
-  chat.title = turns.front().prompt.simplified().left(60);
-  for (const ChatTurn& turn : turns) chat.turns.push_back({turn.prompt, turn.answers[0].text, turn.answers[1].text});
   if (current_ < 0) {
     if (chats_.size() >= most_chats) chats_.erase(chats_.begin());
-    chats_.push_back(std::move(chat));
+    chats_.push_back({first_words(turns), turns});
     current_ = int(chats_.size()) - 1;
   } else {
-    chats_[std::size_t(current_)] = std::move(chat);
+    chats_[std::size_t(current_)].turns = turns;
   }
   save();
   fill();
@@ -73,16 +73,19 @@ void ChatHistory::keep(const std::vector<ChatTurn>& turns) {
 
 void ChatHistory::fill() {
   const QString wanted = search_->text().trimmed();
+  const QSignalBlocker quiet(list_);
   list_->clear();
   for (int i = int(chats_.size()) - 1; i >= 0; --i) {
     const Chat& chat = chats_[std::size_t(i)];
-    bool found = wanted.isEmpty();
-    for (const auto& turn : chat.turns)
-      for (const QString& text : turn) found |= text.contains(wanted, Qt::CaseInsensitive);
+    bool found = wanted.isEmpty() || chat.title.contains(wanted, Qt::CaseInsensitive);
+    for (const ChatTurn& turn : chat.turns)
+      for (const QString& text : {turn.prompt, turn.answers[0].text, turn.answers[1].text})
+        found |= text.contains(wanted, Qt::CaseInsensitive);
     if (!found) continue;
     auto* item = new QListWidgetItem(chat.title, list_);
     item->setData(Qt::UserRole, i);
-    item->setToolTip(tr("%1\n%2 turns").arg(chat.title).arg(chat.turns.size()));
+    item->setFlags(item->flags() | Qt::ItemIsEditable);
+    item->setToolTip(tr("%1\n%2 turns · F2 renames").arg(chat.title).arg(chat.turns.size()));
     if (i == current_) list_->setCurrentItem(item);
   }
   setVisible(!chats_.empty());
@@ -90,12 +93,7 @@ void ChatHistory::fill() {
 
 void ChatHistory::save() {
   Json chats = Json::array();
-  for (const Chat& chat : chats_) {
-    Json turns = Json::array();
-    for (const auto& [prompt, a, b] : chat.turns)
-      turns.push_back({{"prompt", prompt.toStdString()}, {"a", a.toStdString()}, {"b", b.toStdString()}});
-    chats.push_back(turns);
-  }
+  for (const Chat& chat : chats_) chats.push_back({{"title", chat.title.toStdString()}, {"turns", to_json(chat.turns)}});
   Notebook::of(workspace_).setView("chats", std::move(chats));
 }
 
@@ -104,18 +102,15 @@ void ChatHistory::restore() {
   begin();
   const Json kept = Notebook::of(workspace_).view("chats");
   if (kept.is_array())
-    for (const Json& turns : kept) {
+    for (const Json& each : kept) {
+      // Sessions of an earlier version hold the turns alone.
+      const auto turns = each.is_object() ? each.find("turns") : each.end();
       Chat chat;
-      if (!turns.is_array()) continue;
-      for (const Json& turn : turns) {
-        const auto text = [&](const char* key) {
-          const auto found = turn.is_object() ? turn.find(key) : turn.end();
-          return found != turn.end() && found->is_string() ? QString::fromStdString(found->get<std::string>()) : QString();
-        };
-        chat.turns.push_back({text("prompt"), text("a"), text("b")});
-      }
+      chat.turns = turns_from_json(turns != each.end() ? *turns : each);
       if (chat.turns.empty() || chats_.size() >= most_chats) continue;
-      chat.title = chat.turns.front()[0].simplified().left(60);
+      const auto title = each.is_object() ? each.find("title") : each.end();
+      if (title != each.end() && title->is_string()) chat.title = QString::fromStdString(title->get<std::string>()).left(longest_title);
+      if (chat.title.isEmpty()) chat.title = first_words(chat.turns);
       chats_.push_back(std::move(chat));
     }
   fill();

@@ -21,13 +21,13 @@ class ChatHistory : public QWidget {
   void begin();  ///< the next one that is kept is a new chat
 
  signals:
-  /// Prompts and answers as text; tokens and probabilities are not kept.
+  /// Out of a session: prompts and answers as text; tokens and probabilities are not kept there.
   void chosen(const std::vector<lrc::app::ChatTurn>& turns);
 
  private:
   struct Chat {
-    QString title;
-    std::vector<std::array<QString, 3>> turns;  ///< prompt, answer of A, of B
+    QString title;  ///< the first words, until it is renamed
+    std::vector<ChatTurn> turns;
   };
   void fill();
   void save();

@@ -1,9 +1,12 @@
 #include "panels/chat_panel.h"
 
 #include <QKeyEvent>
+#include <QMimeData>
 #include <QPlainTextEdit>
 
+#include "models/chat_branches.h"
 #include "models/run_facts.h"
+#include "models/text_file.h"
 #include "panels/branch_box.h"
 #include "panels/chat_history.h"
 #include "panels/chat_side.h"
@@ -84,6 +87,7 @@ void ChatPanel::followSlots() {
 
 void ChatPanel::clearChat() {
   worker_->stop();
+  endEdit();
   turns_.clear();
   popover_->hide();
   transcript_->clear(workspace_.hasModel());
@@ -92,20 +96,30 @@ void ChatPanel::clearChat() {
 }
 
 void ChatPanel::preview() {
-  std::vector<ChatTurn> turns = turns_;
+  std::vector<ChatTurn> turns = without_branches(turns_);
+  if (editing_) turns.resize(std::min(*editing_, turns.size()));
   if (const QString typed = input_->toPlainText(); !typed.trimmed().isEmpty()) turns.push_back({typed, {}});
-  preview_->show(sampling_->form(), std::move(turns));
+  preview_->show(sampling_->form(), std::move(turns), sampling_->maxTokens());
 }
 
 void ChatPanel::open(const std::vector<ChatTurn>& turns) {
   worker_->stop();
-  popover_->hide();
+  endEdit();
   transcript_->clear(false);
   turns_ = turns;
-  for (std::size_t turn = 0; turn < turns_.size(); ++turn) {
+  showFrom(0);
+}
+
+/// Turns from this one on, as they stand now.
+void ChatPanel::showFrom(std::size_t first) {
+  popover_->hide();
+  transcript_->dropFrom(first);
+  for (std::size_t turn = first; turn < turns_.size(); ++turn) {
     transcript_->addTurn(turns_[turn].prompt);
+    transcript_->showBranches(turn, turns_[turn].place, branch_count(turns_, turn));
     for (int side = 0; side < 2; ++side) showAnswer(turn, side);
   }
+  transcript_->setCut(turns_.empty() ? 0 : turns_.back().first_read);
   showDivergence();
 }
 
@@ -116,41 +130,101 @@ void ChatPanel::send() {
     notice_->say(tr("The last message is still being answered; this one stays in the box. Esc stops the answer."));
     return;
   }
-  notice_->clear();
+  const std::size_t turn = editing_.value_or(turns_.size());
+  endEdit();
   input_->clear();
-  turns_.push_back({prompt, {}});
-  transcript_->addTurn(prompt);
+  ask(turn, prompt);
+}
+
+/// Asks for both answers: behind the last turn, or in the place of one, which is kept.
+void ChatPanel::ask(std::size_t turn, const QString& prompt) {
+  if (turn < turns_.size())
+    begin_branch(turns_, turn, {prompt, {}});
+  else
+    turns_.push_back({prompt, {}});
+  showFrom(turn);
   start(false);
 }
 
 void ChatPanel::regenerate() {
-  if (turns_.empty() || worker_->busy()) return;
-  turns_.back().answers = {};
-  transcript_->emptyLast();
-  start(false);
+  if (!turns_.empty() && !worker_->busy()) ask(last(), turns_.back().prompt);
 }
 
-void ChatPanel::start(bool rescore) {
+void ChatPanel::edit(std::size_t turn) {
+  if (turn >= turns_.size() || worker_->busy()) return;
+  editing_ = turn;
+  input_->setPlainText(turns_[turn].prompt);
+  input_->moveCursor(QTextCursor::End);
+  input_->setFocus();
+  notice_->say(tr("Message %1 is being edited: Enter sends it from there and keeps what was said, Esc leaves it.").arg(turn + 1));
+}
+
+void ChatPanel::endEdit() {
+  if (!editing_) return;
+  editing_.reset();
+  input_->clear();
+  notice_->clear();
+}
+
+void ChatPanel::chooseBranch(std::size_t turn, std::size_t which) {
+  if (worker_->busy() || turn >= turns_.size()) return;
+  endEdit();
+  choose_branch(turns_, turn, which);
+  showFrom(turn);
+  history_->keep(turns_);
+}
+
+/// The side that reads what the other says goes on in its own words from this token; what it read so far is kept as a branch.
+void ChatPanel::continueFrom(std::size_t turn, int token) {
+  if (worker_->busy() || turn >= turns_.size()) return;
+  const std::size_t side = turns_[turn].answers[0].forced ? 0 : 1;
+  const std::vector<TokenId>& ids = turns_[turn].answers[side].ids;
+  if (token < 0 || std::size_t(token) >= ids.size()) return;
+  const std::vector<QString> texts = token_texts(*workspace_.model()->tokenizer(), ids);
+  std::size_t place = std::size_t(token);
+  while (place > 0 && texts[place - 1].isEmpty()) --place;  // not from the middle of a character
+  ChatTurn fresh{turns_[turn].prompt, turns_[turn].answers};
+  ChatAnswer& other = fresh.answers[1 - side];
+  other.compared.clear();
+  other.parts_at.reset();
+  ChatAnswer& own = fresh.answers[side] = {};
+  for (std::size_t i = 0; i < place; ++i) own.text += texts[i];
+  const std::vector<TokenId> said(ids.begin(), ids.begin() + std::ptrdiff_t(place));
+  begin_branch(turns_, turn, std::move(fresh));
+  showFrom(turn);
+  transcript_->text(turn, int(side))->setFocus();
+  start(false, ChatWorker::Job::Continuation{int(side), said});
+}
+
+void ChatPanel::goToTurn(int step) {
+  if (turns_.empty()) return;
+  const int now = transcript_->turnWithFocus();
+  if (now >= 0 && now + step >= int(turns_.size())) return input_->setFocus();
+  transcript_->goToTurn(now < 0 ? last() : std::size_t(std::max(0, now + step)));
+}
+
+void ChatPanel::start(bool rescore, std::optional<ChatWorker::Job::Continuation> continuation) {
   notice_->clear();
   popover_->hide();
   rescoring_ = rescore;
   ChatWorker::Job job;
-  job.turns = turns_;
+  job.turns = without_branches(turns_);
   job.mode = batch_->running() ? ChatMode::b_follows_a : sampling_->mode();
   job.form = sampling_->form();
-  job.sampling = sampling_->sampling();
+  job.sampling = {sampling_->sampling(0), sampling_->sampling(1)};
   job.max_tokens = sampling_->maxTokens();
   job.branch = branch_->control();
   job.sides = {workspace_.slotA(), workspace_.slotB()};
   job.devices = {sides_[0]->device(), sides_[1]->device()};
   job.rescore = rescore;
+  job.continuation = std::move(continuation);
   if (!rescore) strip_->setTokens({});
   worker_->start(std::move(job));
   followBusy();
 }
 
 void ChatPanel::showAnswer(std::size_t turn, int side) {
-  transcript_->showAnswer(turn, side, turns_[turn].answers[std::size_t(side)], *workspace_.model()->tokenizer(), sampling_->colour());
+  transcript_->showAnswer(turn, side, turns_[turn], *workspace_.model()->tokenizer(), sampling_->colour());
 }
 
 void ChatPanel::showDivergence() {
@@ -168,10 +242,11 @@ void ChatPanel::showDivergence() {
 void ChatPanel::pointAt(std::size_t turn, int token) {
   if (turn >= turns_.size()) return popover_->hide();
   const ChatAnswer& b = turns_[turn].answers[1];
-  if (turn == last()) strip_->setCurrent(token);
-  if (token < 0 || std::size_t(token) >= b.compared.size()) return popover_->hide();
+  const bool there = token >= 0 && std::size_t(token) < b.compared.size();
+  if (turn == last()) strip_->setCurrent(there ? token : -1);
   TokenText* text = transcript_->text(turn, 1);
-  text->setCurrent(token);
+  text->setCurrent(there ? token : -1);
+  if (!there) return popover_->hide();
   const TokenComparison& compared = b.compared[std::size_t(token)];
   const auto tokenizer = workspace_.model()->tokenizer();
   const auto name = [&](TokenId id) { return QString::fromStdString(tokenizer->decode({id}, false)).replace('\n', QStringLiteral("↵")); };
@@ -202,7 +277,10 @@ void ChatPanel::pointAt(std::size_t turn, int token) {
   for (const auto& candidate : compared.top_second) list(candidate.id);
   if (rows.size() > 7) rows.resize(7);
   const QRect box = text->rectOf(token);
-  popover_->show(token, name(compared.id), compared, std::move(rows), text->viewport()->mapToGlobal(box.bottomLeft() + QPoint(0, 8)));
+  const QString side = turns_[turn].answers[0].forced ? tr("A") : tr("B");
+  popover_->show(token, name(compared.id), compared, std::move(rows),
+                 tr("Space pins · Enter: %1 goes on from here in its own words").arg(side),
+                 text->viewport()->mapToGlobal(box.bottomLeft() + QPoint(0, 8)));
 }
 
 void ChatPanel::followBusy() {
@@ -212,7 +290,15 @@ void ChatPanel::followBusy() {
   batch_->setReady(!busy && input_->isEnabled());
 }
 
+/// A run computes on the CPU, too; the lane of the chat does not wait for it.
+void ChatPanel::followSharing() {
+  const RunEntry* run = workspace_.runningRun();
+  for (ChatSide* side : sides_)
+    side->setSharing(run && side->device() == "cpu" ? tr("sharing the CPU with #%1, slower").arg(run->number) : QString());
+}
+
 bool ChatPanel::eventFilter(QObject* object, QEvent* event) {
+  if (object == input_->viewport()) return takeDroppedFile(event);
   if (object == input_ && event->type() == QEvent::KeyPress) {
     const auto* key = static_cast<QKeyEvent*>(event);
     const bool enter = key->key() == Qt::Key_Return || key->key() == Qt::Key_Enter;
@@ -220,13 +306,31 @@ bool ChatPanel::eventFilter(QObject* object, QEvent* event) {
       send();
       return true;
     }
-    if (key->key() == Qt::Key_Up && input_->toPlainText().isEmpty() && !turns_.empty()) {
-      input_->setPlainText(turns_.back().prompt);
-      input_->moveCursor(QTextCursor::End);
+    if (key->key() == Qt::Key_Up && key->modifiers() == Qt::NoModifier && input_->toPlainText().isEmpty() && !turns_.empty()) {
+      edit(last());
       return true;
     }
   }
   return QWidget::eventFilter(object, event);
+}
+
+/// A text file that is dropped on the box is read into it.
+bool ChatPanel::takeDroppedFile(QEvent* event) {
+  if (event->type() != QEvent::DragEnter && event->type() != QEvent::DragMove && event->type() != QEvent::Drop) return false;
+  auto* drop = static_cast<QDropEvent*>(event);
+  const QList<QUrl> urls = drop->mimeData()->urls();
+  if (urls.isEmpty() || !urls.front().isLocalFile() || !input_->isEnabled()) return false;
+  drop->acceptProposedAction();
+  if (event->type() != QEvent::Drop) return true;
+  const QString file = urls.front().toLocalFile();
+  const TextFile read = read_text_file(file);
+  if (!read.problem.isEmpty()) {
+    notice_->say(read.problem, Notice::Tone::warning);
+    return true;
+  }
+  input_->insertPlainText(read.text);
+  input_->setFocus();
+  return true;
 }
 
 void ChatPanel::showEvent(QShowEvent* event) {
@@ -239,6 +343,7 @@ void ChatPanel::changeEvent(QEvent* event) {
   if (event->type() != QEvent::PaletteChange) return;
   for (std::size_t turn = 0; turn < turns_.size(); ++turn)
     if (!turns_[turn].answers[1].compared.empty()) showAnswer(turn, 1);
+  if (!turns_.empty()) transcript_->setCut(turns_.back().first_read);
 }
 
 QWidget* make_chat_panel(Workspace& workspace, QWidget* parent) { return new ChatPanel(workspace, parent); }

@@ -2,6 +2,7 @@
 // The chat panel's own parts: what it is made of and how it listens (chat_panel_layout.cpp), what it does (chat_panel.cpp).
 #include <QWidget>
 #include <array>
+#include <optional>
 
 #include "models/conversation.h"
 #include "panels/chat_worker.h"
@@ -42,12 +43,21 @@ class ChatPanel : public QWidget {
   void followModel();
   void followSlots();
   void send();
-  void start(bool rescore);
+  void start(bool rescore, std::optional<ChatWorker::Job::Continuation> continuation = {});
   void regenerate();
+  void edit(std::size_t turn);
+  void endEdit();
+  void ask(std::size_t turn, const QString& prompt);
+  void continueFrom(std::size_t turn, int token);
+  void chooseBranch(std::size_t turn, std::size_t which);
+  void showFrom(std::size_t turn);
+  void goToTurn(int step);
   void showAnswer(std::size_t turn, int side);
   void showDivergence();
   void pointAt(std::size_t turn, int token);
   void followBusy();
+  void followSharing();
+  bool takeDroppedFile(QEvent* event);
   void preview();
   void open(const std::vector<ChatTurn>& turns);
   std::size_t last() const { return turns_.size() - 1; }
@@ -69,6 +79,7 @@ class ChatPanel : public QWidget {
   ChatHistory* history_;
   TokenPopover* popover_;
   std::vector<ChatTurn> turns_;
+  std::optional<std::size_t> editing_;  ///< the turn whose message is in the box
   bool rescoring_ = false, rescore_again_ = false;
 };
 

@@ -4,6 +4,7 @@
 #include <QShortcut>
 #include <QVBoxLayout>
 
+#include "models/notebook.h"
 #include "panels/branch_box.h"
 #include "panels/chat_history.h"
 #include "panels/chat_panel.h"
@@ -109,12 +110,18 @@ void ChatPanel::build() {
   };
   act("newChatAction", tr("&New chat"), "Ctrl+N", [this] { clearChat(); });
   act("answerAgainAction", tr("&Answer again"), "Ctrl+R", [this] { regenerate(); });
+  act("previousTurnAction", tr("&Previous turn"), "Ctrl+Up", [this] { goToTurn(-1); });
+  act("nextTurnAction", tr("Ne&xt turn"), "Ctrl+Down", [this] { goToTurn(1); });
   act("bypassBranchAction", tr("&Branch of B on or bypassed"), "Ctrl+B", [this] { branch_->toggleBypass(); });
   act("chatModeAction", tr("Free, B follows A, A &follows B"), "Ctrl+Shift+M", [this] { sampling_->nextMode(); });
   auto* escape = new QShortcut(QKeySequence("Esc"), this);
   escape->setContext(Qt::WidgetWithChildrenShortcut);
   connect(escape, &QShortcut::activated, this, [this] {
-    if (popover_->isVisible()) return popover_->hide();
+    if (popover_->isVisible()) {
+      transcript_->unpin();
+      return popover_->hide();
+    }
+    if (editing_) return endEdit();
     batch_->stop();
     worker_->stop();
   });
@@ -128,11 +135,12 @@ QWidget* ChatPanel::makeInput() {
   input_ = new QPlainTextEdit(box);
   input_->setObjectName("chatInput");
   input_->setAccessibleName(tr("Message to both"));
-  input_->setPlaceholderText(tr("Message to both    Enter sends, Shift+Enter new line"));
+  input_->setPlaceholderText(tr("Message to both    Enter sends, Shift+Enter new line, ↑ edits the last"));
   input_->setFont(font_of_points(font(), 10));
   input_->setFixedHeight(2 * QFontMetrics(input_->font()).lineSpacing() + 12);
   input_->setTabChangesFocus(true);
   input_->installEventFilter(this);
+  input_->viewport()->installEventFilter(this);
   send_ = new QPushButton(tr("Send"), box);
   send_->setObjectName("chatSend");
   send_->setMinimumWidth(96);
@@ -153,30 +161,46 @@ void ChatPanel::listen() {
   connect(sampling_->findChild<QComboBox*>("chatTemplate"), &QComboBox::currentIndexChanged, this, [this] { preview(); });
   connect(batch_, &SampleBatch::promptAsked, this, [this](const QString& prompt) {
     clearChat();
-    turns_.push_back({prompt, {}});
-    transcript_->addTurn(prompt);
-    start(false);
+    ask(0, prompt);
   });
-  connect(batch_, &SampleBatch::chosen, this, [this](const std::vector<ChatTurn>& turns) { open(turns); });
+  connect(batch_, &SampleBatch::chosen, this, [this](const std::vector<ChatTurn>& turns) {
+    if (worker_->busy()) return;
+    history_->begin();  // what follows is a chat of its own
+    open(turns);
+  });
   connect(history_, &ChatHistory::chosen, this, [this](const std::vector<ChatTurn>& turns) {
     if (!worker_->busy()) open(turns);
   });
   connect(&workspace_, &Workspace::modelOpened, this, [this] { followModel(); });
   connect(&workspace_, &Workspace::modelClosed, this, [this] { followModel(); });
   connect(&workspace_, &Workspace::slotsChanged, this, [this] { followSlots(); });
+  connect(&workspace_, &Workspace::runsChanged, this, [this] { followSharing(); });
   const auto devices = [this] {
     for (ChatSide* side : sides_) side->setDevices(workspace_.devices());
   };
   connect(&workspace_, &Workspace::devicesChanged, this, devices);
   devices();
+  for (ChatSide* side : sides_) connect(side, &ChatSide::deviceChanged, this, [this] { followSharing(); });
+  followSharing();
+  connect(sampling_, &SamplingBox::edited, this, [this] {
+    Notebook::of(workspace_).setView("chatSampling", sampling_->toJson());
+    preview();
+  });
+  connect(&Notebook::of(workspace_), &Notebook::viewsRestored, this,
+          [this] { sampling_->fromJson(Notebook::of(workspace_).view("chatSampling")); });
   connect(sampling_, &SamplingBox::colourChanged, this, [this] {
     for (std::size_t turn = 0; turn < turns_.size(); ++turn)
       if (!turns_[turn].answers[1].compared.empty()) showAnswer(turn, 1);
   });
-  connect(strip_, &DivergenceStrip::picked, this, [this](int token) { pointAt(last(), token); });
+  connect(strip_, &DivergenceStrip::picked, this, [this](int token) {
+    // The keys go on from there.
+    transcript_->text(last(), 1)->setFocus();
+    pointAt(last(), token);
+  });
   connect(branch_, &BranchBox::changed, this, [this] {
     // In follow mode the last answer is scored again at once; in free mode the change is heard from the next answer on.
     if (turns_.empty() || turns_.back().answers[1].compared.empty()) return;
+    if (!turns_.back().answers[0].forced && !turns_.back().answers[1].forced) return;
     if (worker_->busy() && !rescoring_) return;
     if (worker_->busy())
       rescore_again_ = true;
@@ -185,6 +209,9 @@ void ChatPanel::listen() {
   });
   connect(transcript_, &ChatTranscript::pointedAt, this, [this](std::size_t turn, int token) { pointAt(turn, token); });
   connect(transcript_, &ChatTranscript::regenerateAsked, this, [this] { regenerate(); });
+  connect(transcript_, &ChatTranscript::editAsked, this, [this](std::size_t turn) { edit(turn); });
+  connect(transcript_, &ChatTranscript::branchChosen, this, [this](std::size_t turn, std::size_t which) { chooseBranch(turn, which); });
+  connect(transcript_, &ChatTranscript::continueAsked, this, [this](std::size_t turn, int token) { continueFrom(turn, token); });
   connect(transcript_, &ChatTranscript::promptChosen, this, [this](const QString& prompt) {
     input_->setPlainText(prompt);
     send();
@@ -222,6 +249,25 @@ void ChatPanel::listen() {
     sides_[follower]->setSpeed(seconds > 0 ? double(tokens.size()) / seconds : 0, 0);
     for (int side = 0; side < 2; ++side) showAnswer(last(), side);
     showDivergence();
+  });
+  connect(worker_, &ChatWorker::comparedFree, this,
+          [this](const std::vector<TokenComparison>& tokens, std::optional<std::size_t> parts_at) {
+            if (turns_.empty()) return;
+            turns_.back().answers[1].compared = tokens;
+            turns_.back().answers[1].parts_at = parts_at;
+            for (int side = 0; side < 2; ++side) showAnswer(last(), side);
+            showDivergence();
+          });
+  connect(worker_, &ChatWorker::contextCut, this, [this](qulonglong first) {
+    if (turns_.empty()) return;
+    turns_.back().first_read = first;
+    transcript_->setCut(first);
+    if (first == 0) return;
+    const std::size_t context = chat_context(*workspace_.model());
+    notice_->say(
+        first == 1
+            ? tr("The first turn does not fit the context of %1 tokens any more; it is grey and not read.").arg(context)
+            : tr("The first %1 turns do not fit the context of %2 tokens any more; they are grey and not read.").arg(first).arg(context));
   });
   connect(worker_, &ChatWorker::deviceLost, this, [this](int side, const QString& sentence) {
     sides_[std::size_t(side)]->setDevice("cpu");

@@ -14,7 +14,8 @@ namespace lrc::app {
 
 QString device_title(const DeviceInfo& device) {
   if (device.type == "cpu") return QObject::tr("CPU · %1 threads").arg(std::max(1u, std::thread::hardware_concurrency()));
-  return QObject::tr("Vulkan · %1").arg(QString::fromStdString(device.name));
+  const QString name = QObject::tr("Vulkan · %1").arg(QString::fromStdString(device.name));
+  return device.memory_bytes > 0 ? name + QStringLiteral(" · ") + format_gibibytes(device.memory_bytes) : name;
 }
 
 ChatSide::ChatSide(int side, QWidget* parent) : QWidget(parent), side_(side) {
@@ -41,6 +42,10 @@ ChatSide::ChatSide(int side, QWidget* parent) : QWidget(parent), side_(side) {
   numbers_->setTextFormat(Qt::RichText);
   numbers_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
   column->addWidget(numbers_);
+  sharing_ = make_dim_label({}, this);
+  sharing_->setObjectName(side == 0 ? "chatSharingA" : "chatSharingB");
+  sharing_->hide();
+  column->addWidget(sharing_);
   connect(devices_, &QComboBox::activated, this, &ChatSide::deviceChanged);
   write();
 }
@@ -90,6 +95,11 @@ void ChatSide::setSpeed(double tokens_per_second, double first_token_s) {
 void ChatSide::setMemory(qulonglong bytes) {
   memory_ = bytes;
   write();
+}
+
+void ChatSide::setSharing(const QString& with) {
+  sharing_->setText(with);
+  sharing_->setVisible(!with.isEmpty());
 }
 
 void ChatSide::write() {

@@ -22,6 +22,7 @@ class ChatSide : public QWidget {
   void setState(const QString& state);  ///< "loading weights…"; empty shows the numbers
   void setSpeed(double tokens_per_second, double first_token_s);
   void setMemory(qulonglong bytes);
+  void setSharing(const QString& with);  ///< what makes this side slower now; empty: nothing
 
  signals:
   void deviceChanged();
@@ -34,13 +35,13 @@ class ChatSide : public QWidget {
   int side_;
   ElidedLabel* title_;
   QComboBox* devices_;
-  QLabel* numbers_;
+  QLabel *numbers_, *sharing_;
   QString state_;
   double speed_ = 0, first_token_ = 0;
   qulonglong memory_ = 0;
 };
 
-/// "CPU · 8 threads", "Vulkan · name"
+/// "CPU · 8 threads", "Vulkan · name · 12.0 GiB"
 QString device_title(const DeviceInfo& device);
 
 }  // namespace lrc::app

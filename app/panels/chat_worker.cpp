@@ -1,14 +1,11 @@
 #include "panels/chat_worker.h"
 
 #include <QPointer>
+#include <algorithm>
 #include <chrono>
 #include <map>
 
 namespace lrc::app {
-
-namespace {
-constexpr std::size_t longest_context = 4096;  // memory of the cache follows the conversation, up to this
-}
 
 struct ChatWorker::Sessions {
   struct Key {
@@ -30,6 +27,7 @@ struct ChatWorker::Run {
   QPointer<ChatWorker> worker;
   quint64 generation;
   std::stop_token stop;
+  std::size_t first_read = 0;  ///< of the turns
 
   template <typename Signal>
   void tell(Signal signal) const {
@@ -58,13 +56,13 @@ struct ChatWorker::Run {
   std::shared_ptr<ChatSession> load(int side) {
     const OpenedModel& model = opened[std::size_t(side)].value();
     try {
-      return make_session(model, devices[std::size_t(side)], longest_context);
+      return make_session(model, devices[std::size_t(side)], chat_context(*model.model));
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::device_lost && error.kind() != ErrorKind::device) throw;
       if (devices[std::size_t(side)] == "cpu") throw;
       lose_device(side, error.what());
     }
-    return make_session(model, "cpu", longest_context);
+    return make_session(model, "cpu", chat_context(*model.model));
   }
 
   std::shared_ptr<ChatSession> session(int side) {
@@ -90,22 +88,32 @@ struct ChatWorker::Run {
     tell([side, bytes](ChatWorker& w) { emit w.loaded(side, bytes); });
   }
 
+  std::vector<TokenId> prompt_of(int side) const {
+    return prompt_tokens(*opened[std::size_t(side)]->model, job->form, job->turns, side, first_read);
+  }
+
+  /// The tokens that the side says from itself, behind those of a continuation.
   ChatAnswer generate(int side) {
     const auto chat = session(side);
     if (side == 1 && job->sides[1].run) chat->set_branch(job->branch);
-    const auto prompt = prompt_tokens(*opened[std::size_t(side)]->model, job->form, job->turns, job->turns.size() - 1, side);
+    std::vector<TokenId> prompt = prompt_of(side);
+    ChatAnswer answer;
+    if (job->continuation) {
+      answer.ids = job->continuation->said;
+      for (const QString& text : token_texts(*opened[std::size_t(side)]->model->tokenizer(), answer.ids)) answer.text += text;
+      prompt.insert(prompt.end(), answer.ids.begin(), answer.ids.end());
+    }
     const auto start = std::chrono::steady_clock::now();
     const Generation generation_result = chat->generate(
-        prompt, job->max_tokens, job->sampling,
+        prompt, job->max_tokens, job->sampling[std::size_t(side)],
         [&](const GeneratedToken& token) {
           tell([side, id = token.id, text = QString::fromStdString(token.text)](ChatWorker& w) { emit w.tokenArrived(side, id, text); });
           return !stop.stop_requested();
         },
         stop);
     tell_memory(side, *chat);
-    ChatAnswer answer;
-    answer.text = QString::fromStdString(generation_result.text);
-    answer.ids = generation_result.ids;
+    answer.text += QString::fromStdString(generation_result.text);
+    answer.ids.insert(answer.ids.end(), generation_result.ids.begin(), generation_result.ids.end());
     answer.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     answer.tokens_per_second = generation_result.tokens_per_second;
     answer.first_token_s = generation_result.first_token_s;
@@ -117,7 +125,7 @@ struct ChatWorker::Run {
 
   void compare(const std::vector<TokenId>& answer) {
     if (answer.empty() || stop.stop_requested()) return;
-    const auto prompt = prompt_tokens(*opened[0]->model, job->form, job->turns, job->turns.size() - 1, 0);
+    const auto prompt = prompt_of(0);
     // Loading B may free A's session only when the job does not need it; both stay.
     const auto first = session(0), second = session(1);
     if (job->sides[1].run) second->set_branch(job->branch);
@@ -127,17 +135,43 @@ struct ChatWorker::Run {
     tell([leader = leader(), tokens, seconds](ChatWorker& w) { emit w.compared(leader, tokens, seconds); });
   }
 
+  /// Like against like: only where both have read the same, up to and with the first token that B chose otherwise.
+  void compare_free(const std::vector<TokenId>& of_a, const std::vector<TokenId>& of_b) {
+    if (stop.stop_requested()) return;
+    const auto prompt = prompt_of(0);
+    if (prompt != prompt_of(1)) return;
+    const std::size_t common = std::size_t(std::mismatch(of_a.begin(), of_a.end(), of_b.begin(), of_b.end()).first - of_a.begin());
+    std::vector<TokenId> shared(of_a.begin(), of_a.begin() + std::ptrdiff_t(std::min(common + 1, of_a.size())));
+    if (shared.empty()) return;
+    const auto first_session = session(0), second_session = session(1);
+    if (job->sides[1].run) second_session->set_branch(job->branch);
+    const auto tokens = compare_answer(*first_session, *second_session, prompt, shared, stop);
+    const bool parted = common < of_a.size() || common < of_b.size();
+    tell([tokens, parts_at = parted ? std::optional(common) : std::nullopt](ChatWorker& w) { emit w.comparedFree(tokens, parts_at); });
+  }
+
   /// Who speaks first, and, where the other follows, for both.
   int leader() const { return job->mode == ChatMode::a_follows_b ? 1 : 0; }
 
   void carryOut() {
-    if (job->rescore) return compare(job->turns.back().answers[0].ids);
-    const ChatAnswer first = generate(leader());
+    if (job->rescore) {
+      first_read = job->turns.back().first_read;
+      return compare(job->turns.back().answers[0].ids);
+    }
+    first_read = first_that_fits(*opened[0]->model, job->form, job->turns, job->max_tokens);
+    tell([cut = qulonglong(first_read)](ChatWorker& w) { emit w.contextCut(cut); });
+    if (job->continuation) {
+      const int side = job->continuation->side;
+      const ChatAnswer own = generate(side);
+      const std::vector<TokenId>& other = job->turns.back().answers[side == 0 ? 1 : 0].ids;
+      return side == 0 ? compare_free(own.ids, other) : compare_free(other, own.ids);
+    }
+    const ChatAnswer first_answer = generate(leader());
     if (stop.stop_requested()) return;
     if (job->mode == ChatMode::free)
-      generate(1);
+      compare_free(first_answer.ids, generate(1).ids);
     else
-      compare(first.ids);
+      compare(first_answer.ids);
   }
 };
 

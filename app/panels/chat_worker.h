@@ -18,12 +18,18 @@ class ChatWorker : public QObject {
     std::vector<ChatTurn> turns;  ///< history; the last turn is answered
     ChatMode mode = ChatMode::free;
     PromptForm form = PromptForm::own;
-    Sampling sampling;
+    std::array<Sampling, 2> sampling;  ///< of A, of B
     std::size_t max_tokens = 128;
     BranchControl branch;  ///< of B
     std::array<Slot, 2> sides;
     std::array<std::string, 2> devices;
     bool rescore = false;  ///< only compares the last answer of A again
+    /// One side alone answers the last turn, behind these tokens of an answer that it did not choose itself.
+    struct Continuation {
+      int side;
+      std::vector<TokenId> said;
+    };
+    std::optional<Continuation> continuation;
   };
 
   using SessionMaker = std::function<std::shared_ptr<ChatSession>(const OpenedModel&, const std::string& device, std::size_t context)>;
@@ -44,6 +50,10 @@ class ChatWorker : public QObject {
   void answered(int side, const lrc::app::ChatAnswer& answer);
   /// `leader`: whose tokens were scored by both, 0 or 1.
   void compared(int leader, const std::vector<lrc::TokenComparison>& tokens, double seconds);
+  /// Both spoke in their own words: A's tokens scored by both as far as they are B's, and one further; `parts_at` is B's first token
+  /// that is another. Nothing is said where the two conversations differ before this turn.
+  void comparedFree(const std::vector<lrc::TokenComparison>& tokens, std::optional<std::size_t> parts_at);
+  void contextCut(qulonglong first);  ///< the turns before this one are not read any more; 0: all are
   /// The device of a side stopped working; the job goes on with the CPU.
   void deviceLost(int side, const QString& sentence);
   void failed(const QString& sentence);

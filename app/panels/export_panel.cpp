@@ -3,6 +3,7 @@
 #include <QComboBox>
 #include <QLineEdit>
 #include <QProgressBar>
+#include <QPushButton>
 #include <QStorageInfo>
 #include <QTimer>
 #include <QVBoxLayout>
@@ -67,10 +68,11 @@ void ExportPanel::show() {
   if (!workspace_.hasModel())
     empty_->say(tr("Open a model and run a recipe; what it makes is exported here."));
   else if (b == nullptr)
-    empty_->say(tr("B is the original: put a run into slot B to export it."));
+    empty_->say(tr("B is the original: choose a run to export."));
   else if (!b->usable())
     empty_->say(tr("B is not finished: %1 of %2 layers are solved.").arg(b->manifest.layers.size()).arg(b->manifest.layers_total));
   body_->setVisible(b != nullptr && b->usable());
+  showChoices();
   const Exporter* exporter = target();
   const Preflight* found = preflight();
   if (exporter == nullptr || b == nullptr) return;
@@ -114,7 +116,9 @@ void ExportPanel::show() {
     checks_layout_->addStretch(1);
     QString rows = tr("<tr><td></td><td style='padding-right:16px'><b>%1, here</b></td><td><b>there</b></td></tr>")
                        .arg(workspace_.slotTitle(workspace_.slotB()).toHtmlEscaped());
-    for (const ArithmeticRow& row : found->arithmetic)
+    std::vector<ArithmeticRow> arithmetic = found->arithmetic;
+    arithmetic.push_back(divergence_row(b->manifest, found->arithmetic));
+    for (const ArithmeticRow& row : arithmetic)
       rows +=
           QString(
               "<tr><td style='padding-right:16px; color:%1'>%2</td><td style='padding-right:16px'>%3</td><td style='color:%4'>%5</td></tr>")
@@ -133,10 +137,7 @@ void ExportPanel::show() {
   for (QWidget* each : {static_cast<QWidget*>(command_title_), static_cast<QWidget*>(command_), static_cast<QWidget*>(copy_)})
     each->setVisible(ready);
   QString why;
-  const QStorageInfo disk(
-      QFileInfo(QFileInfo(folder_->text()).exists() ? folder_->text() : QString::fromStdString(workspace_.runsFolder().string()))
-          .absoluteFilePath());
-  if (disk.isValid()) space_->setText(tr("%1 free on the disk").arg(format_gibibytes(quint64(disk.bytesAvailable()))));
+  showRoom(ready ? &found->forecast : nullptr);
   if (!ready)
     why = found ? found->problem : QString();
   else if (found->count(CheckStatus::refused) > 0)
@@ -144,6 +145,8 @@ void ExportPanel::show() {
               .arg(found->count(CheckStatus::refused) == 1 ? tr("1 refusal") : tr("%1 refusals").arg(found->count(CheckStatus::refused)));
   else if (folder_->text().isEmpty())
     why = tr("Name a folder");
+  else if (short_of_room_)
+    why = tr("The disk of this folder has too little room");
   QPalette red = why_not_->palette();
   red.setColor(QPalette::WindowText, c.bad);
   why_not_->setPalette(red);
@@ -152,6 +155,40 @@ void ExportPanel::show() {
   stop_->setVisible(writing_);
   progress_->setVisible(writing_);
   showOutcome();
+}
+
+void ExportPanel::showChoices() {
+  while (QLayoutItem* item = choices_layout_->takeAt(0)) {
+    item->widget()->deleteLater();
+    delete item;
+  }
+  const bool none = workspace_.hasModel() && !workspace_.slotB().run;
+  for (const int number : none ? best_by_divergence(workspace_.runs(), 3) : std::vector<int>{}) {
+    const Manifest& run = workspace_.findRun(number)->manifest;
+    auto* choose = new QPushButton(tr("%1   KL %2 nat/token   %3 b/w   %4")
+                                       .arg(workspace_.slotTitle({number}), format_kl(run.evaluation->kl->mean),
+                                            format_bits(run.bits_per_weight), format_megabytes(run.file_bytes)),
+                                   choices_);
+    choose->setObjectName(QString("exportChoose_%1").arg(number));
+    choose->setStyleSheet("text-align: left; padding: 4px 8px;");
+    choices_layout_->addWidget(choose, 0, Qt::AlignLeft);
+    connect(choose, &QPushButton::clicked, this, [this, number] { workspace_.setSlotB({number}); });
+  }
+  choices_->setVisible(choices_layout_->count() > 0);
+}
+
+/// Of the disk on which the folder lies or will lie.
+void ExportPanel::showRoom(const ExportForecast* forecast) {
+  QString place = QFileInfo(folder_->text()).absoluteFilePath();
+  while (!QFileInfo::exists(place) && QFileInfo(place).path() != place) place = QFileInfo(place).path();
+  const QStorageInfo disk(place);
+  space_->setVisible(disk.isValid());
+  const DiskRoom room = room_for(forecast ? forecast->bytes() : 0, quint64(std::max<qint64>(0, disk.bytesAvailable())));
+  short_of_room_ = disk.isValid() && room.short_of_room;
+  QPalette shades = space_->palette();
+  shades.setColor(QPalette::WindowText, short_of_room_ ? colours().bad : colours().dim);
+  space_->setPalette(shades);
+  space_->setText(room.sentence);
 }
 
 void ExportPanel::showOutcome() {

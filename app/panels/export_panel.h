@@ -33,8 +33,10 @@ class ExportPanel : public QWidget {
   void buildTargets(QHBoxLayout* columns);
   void buildMiddle(QHBoxLayout* columns);
   void buildResult(QHBoxLayout* columns);
-  void check();  ///< asks for the preflight of every target
-  void show();   ///< of the target chosen
+  void check();        ///< asks for the preflight of every target
+  void show();         ///< of the target chosen
+  void showChoices();  ///< the best runs, where B is the original
+  void showRoom(const ExportForecast* forecast);
   void showOutcome();
   void fix();
   void write();
@@ -48,6 +50,8 @@ class ExportPanel : public QWidget {
   Workspace& workspace_;
   TitleControls* controls_;
   Notice* empty_;
+  QWidget* choices_;
+  QVBoxLayout* choices_layout_;
   QWidget* body_;
   ExportTargets* targets_;
   QLabel *heading_, *consumers_, *computes_title_, *size_, *space_, *why_not_, *verify_title_;
@@ -67,7 +71,7 @@ class ExportPanel : public QWidget {
   std::map<std::string, Preflight> preflights_;
   std::optional<ExportResult> result_;
   int fixing_ = 0;
-  bool writing_ = false;
+  bool writing_ = false, short_of_room_ = false;
 };
 
 }  // namespace lrc::app

@@ -30,6 +30,12 @@ ExportPanel::ExportPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
   layout->addWidget(controls_);
   empty_ = new Notice(this);
   layout->addWidget(empty_);
+  choices_ = new QWidget(this);
+  choices_->setObjectName("exportChoices");
+  choices_layout_ = new QVBoxLayout(choices_);
+  choices_layout_->setContentsMargins(0, 0, 0, 0);
+  choices_layout_->setSpacing(4);
+  layout->addWidget(choices_);
   body_ = new QWidget(this);
   auto* columns = new QHBoxLayout(body_);
   columns->setContentsMargins(0, 0, 0, 0);
@@ -45,7 +51,7 @@ ExportPanel::ExportPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
     if (number == fixing_) showFixing();
   });
   connect(&workspace_, &Workspace::runsChanged, this, [this] {
-    if (fixing_ > 0) show();
+    if (fixing_ > 0 || !workspace_.slotB().run) show();
   });
   connect(&workspace_, &Workspace::slotsChanged, this, [this] {
     result_.reset();
@@ -160,7 +166,9 @@ void ExportPanel::buildResult(QHBoxLayout* columns) {
   size_ = new QLabel(side);
   size_->setObjectName("exportSize");
   size_->setTextFormat(Qt::RichText);
-  space_ = make_dim_label({}, side);
+  space_ = new QLabel(side);
+  space_->setObjectName("exportRoom");
+  space_->setWordWrap(true);
   column->addWidget(size_);
   parts_ = new ExportSizes(side);
   column->addWidget(parts_);

@@ -7,7 +7,7 @@
 #include "models/conversation.h"
 
 class QLabel;
-class QPlainTextEdit;
+class QTextEdit;
 
 namespace lrc::app {
 
@@ -17,17 +17,21 @@ class PromptPreview : public QWidget {
   Q_OBJECT
  public:
   PromptPreview(Workspace& workspace, QWidget* parent);
-  /// `turns` with the message being typed as the last one. The preview follows a moment later.
-  void show(PromptForm form, std::vector<ChatTurn> turns);
+  /// `turns` with the message being typed as the last one; an answer may have `most` tokens. The preview follows a moment later.
+  void show(PromptForm form, std::vector<ChatTurn> turns, std::size_t most);
+
+ protected:
+  void changeEvent(QEvent* event) override;
 
  private:
   void ask();
   Workspace& workspace_;
-  QPlainTextEdit* text_;
+  QTextEdit* text_;
   QLabel* count_;
   QTimer delay_;
   PromptForm form_ = PromptForm::none;
   std::vector<ChatTurn> turns_;
+  std::size_t most_ = 0;
 };
 
 }  // namespace lrc::app

@@ -11,17 +11,30 @@
 
 namespace lrc::app {
 
-const std::vector<QString>& sample_prompts() {
-  static const std::vector<QString> prompts = {
-      QObject::tr("What is the capital of Australia?"),
-      QObject::tr("Explain why the sky is blue in two sentences, for a child."),
-      QObject::tr("List three prime numbers."),
-      QObject::tr("Translate “good morning” into French."),
-      QObject::tr("Write a short poem about rain."),
-      QObject::tr("What is 17 plus 25?"),
-      QObject::tr("Name two causes of the First World War."),
-      QObject::tr("Write a Python function that reverses a string."),
+const std::vector<SampleGroup>& sample_groups() {
+  static const std::vector<SampleGroup> groups = {
+      {QObject::tr("Facts"),
+       {QObject::tr("What is the capital of Australia?"), QObject::tr("Name two causes of the First World War."),
+        QObject::tr("Which planet is closest to the Sun?")}},
+      {QObject::tr("Arithmetic"), {QObject::tr("What is 17 plus 25?"), QObject::tr("List three prime numbers.")}},
+      {QObject::tr("Instruction"),
+       {QObject::tr("Explain why the sky is blue in two sentences, for a child."),
+        QObject::tr("Answer with one word: which colour do yellow and blue make?"), QObject::tr("Translate “good morning” into French.")}},
+      {QObject::tr("Repetition"),
+       {QObject::tr("Repeat exactly: The quick brown fox jumps over the lazy dog."),
+        QObject::tr("Write the letters from A to J in order.")}},
+      {QObject::tr("Code"), {QObject::tr("Write a Python function that reverses a string.")}},
+      {QObject::tr("Writing"), {QObject::tr("Write a short poem about rain.")}},
   };
+  return groups;
+}
+
+const std::vector<QString>& sample_prompts() {
+  static const std::vector<QString> prompts = [] {
+    std::vector<QString> all;
+    for (const SampleGroup& group : sample_groups()) all.insert(all.end(), group.prompts.begin(), group.prompts.end());
+    return all;
+  }();
   return prompts;
 }
 

@@ -13,8 +13,13 @@ class QLabel;
 
 namespace lrc::app {
 
-/// What the batch and the empty transcript offer.
-const std::vector<QString>& sample_prompts();
+/// What the batch and the empty transcript offer, by what they try.
+struct SampleGroup {
+  QString title;
+  std::vector<QString> prompts;
+};
+const std::vector<SampleGroup>& sample_groups();
+const std::vector<QString>& sample_prompts();  ///< of all groups
 
 class SampleBatch : public QWidget {
   Q_OBJECT

@@ -16,6 +16,8 @@ namespace lrc::app {
 
 namespace {
 constexpr double least_tint = 0.1, full_tint = 2.0;  // nat
+constexpr double full_rank = 32;
+constexpr double worth_a_jump = 0.5;  // nat
 
 /// Below what can be shown, and where only a bound is known, "<".
 QString percent_text(double probability, bool bound) {
@@ -29,6 +31,20 @@ QColor tint_of(double kl) {
   QColor colour = colours().b_fill;
   colour.setAlphaF(kl < least_tint ? 0.0f : float(0.15 + 0.6 * std::min(kl, full_tint) / full_tint));
   return colour;
+}
+
+double tint_strength(const TokenComparison& token, TokenColour colour) {
+  switch (colour) {
+    case TokenColour::kl:
+      return token.kl;
+    case TokenColour::probability:
+      return full_tint * std::abs(token.probability_first - token.probability_second);
+    case TokenColour::rank:
+      return full_tint * std::log2(double(token.rank_second)) / std::log2(full_rank);
+    case TokenColour::off:
+      break;
+  }
+  return 0;
 }
 
 TokenText::TokenText(QWidget* parent) : QTextEdit(parent) {
@@ -71,24 +87,27 @@ void TokenText::append(const QString& text) {
 void TokenText::setPlain(const QString& text) {
   ends_.clear();
   compared_.clear();
+  parts_at_.reset();
   current_ = -1;
+  setPinned(false);
   setPlainText(text);
 }
 
-void TokenText::setTokens(const std::vector<QString>& texts, const std::vector<TokenComparison>& compared, TokenColour colour) {
+void TokenText::setTokens(const std::vector<QString>& texts, const std::vector<TokenComparison>& compared, TokenColour colour,
+                          const QString& rest, std::optional<std::size_t> parts_at) {
   clear();
   ends_.clear();
   compared_ = compared;
+  parts_at_ = parts_at;
   current_ = -1;
+  setPinned(false);
   QTextCursor cursor(document());
   cursor.beginEditBlock();
   for (std::size_t i = 0; i < texts.size(); ++i) {
     QTextCharFormat format;
     if (i < compared.size()) {
       const TokenComparison& token = compared[i];
-      if (colour == TokenColour::kl) format.setBackground(tint_of(token.kl));
-      if (colour == TokenColour::probability)
-        format.setBackground(tint_of(full_tint * std::abs(token.probability_first - token.probability_second)));
+      if (colour != TokenColour::off) format.setBackground(tint_of(tint_strength(token, colour)));
       if (!same_top(token) && colour != TokenColour::off) {
         format.setFontUnderline(true);
         format.setUnderlineColor(colours().text);
@@ -97,7 +116,44 @@ void TokenText::setTokens(const std::vector<QString>& texts, const std::vector<T
     cursor.insertText(texts[i], format);
     ends_.push_back(cursor.position());
   }
+  cursor.insertText(rest, QTextCharFormat());
   cursor.endEditBlock();
+}
+
+void TokenText::setStreaming(bool streaming) {
+  streaming_ = streaming;
+  viewport()->update();
+}
+
+void TokenText::setGrey(bool grey) {
+  QPalette shades;  // what is not set here follows the theme
+  if (grey) shades.setColor(QPalette::Text, colours().faint);
+  setPalette(shades);
+}
+
+void TokenText::setPinned(bool pinned) {
+  if (pinned == pinned_) return;
+  pinned_ = pinned;
+  emit pinToggled(pinned);
+}
+
+void TokenText::paintEvent(QPaintEvent* event) {
+  QTextEdit::paintEvent(event);
+  QPainter painter(viewport());
+  QTextCursor cursor(document());
+  if (streaming_) {
+    cursor.movePosition(QTextCursor::End);
+    const QRect end = cursorRect(cursor);
+    painter.fillRect(QRect(end.left() + 1, end.top() + 2, 2, end.height() - 4), colours().text);
+  }
+  if (parts_at_ && *parts_at_ <= ends_.size()) {
+    cursor.setPosition(*parts_at_ == 0 ? 0 : ends_[*parts_at_ - 1]);
+    const QRect at = cursorRect(cursor);
+    // ⟂: the path that both went, and the one that is B's own.
+    painter.setPen(QPen(colours().b_text, 2));
+    painter.drawLine(at.left(), at.top() + 1, at.left(), at.bottom() - 1);
+    painter.drawLine(at.left() - 4, at.bottom() - 1, at.left() + 4, at.bottom() - 1);
+  }
 }
 
 int TokenText::tokenAt(const QPoint& position) const {
@@ -134,29 +190,50 @@ void TokenText::setCurrent(int token) {
   setExtraSelections(marks);
 }
 
+void TokenText::point(int token) {
+  setCurrent(token);
+  emit pointedAt(token);
+}
+
 void TokenText::mouseMoveEvent(QMouseEvent* event) {
   QTextEdit::mouseMoveEvent(event);
   const int token = tokenAt(event->pos());
-  if (token == current_) return;
-  setCurrent(token);
-  emit pointedAt(token);
+  if (!pinned_ && token != current_) point(token);
+}
+
+void TokenText::mousePressEvent(QMouseEvent* event) {
+  QTextEdit::mousePressEvent(event);
+  setPinned(false);
+  if (const int token = tokenAt(event->pos()); token != current_) point(token);
 }
 
 void TokenText::leaveEvent(QEvent* event) {
   QTextEdit::leaveEvent(event);
-  setCurrent(-1);
-  emit pointedAt(-1);
+  if (!pinned_) point(-1);
+}
+
+void TokenText::focusOutEvent(QFocusEvent* event) {
+  QTextEdit::focusOutEvent(event);
+  if (!pinned_ && current_ >= 0 && !underMouse()) point(-1);
 }
 
 void TokenText::keyPressEvent(QKeyEvent* event) {
+  if (current_ >= 0 && event->modifiers() == Qt::NoModifier && event->key() == Qt::Key_Space) return setPinned(!pinned_);
+  if (current_ >= 0 && (event->key() == Qt::Key_Return || event->key() == Qt::Key_Enter)) {
+    emit continueAsked(current_);
+    return;
+  }
   const int step = event->key() == Qt::Key_Right ? 1 : event->key() == Qt::Key_Left ? -1 : 0;
   if (step == 0 || count() == 0) return QTextEdit::keyPressEvent(event);
   int token = std::clamp(current_ + step, 0, count() - 1);
-  if (event->modifiers() & Qt::ControlModifier)  // the next token where the models part
-    while (token > 0 && token < count() - 1 && std::size_t(token) < compared_.size() && compared_[std::size_t(token)].kl <= 0.5)
-      token += step;
-  setCurrent(token);
-  emit pointedAt(token);
+  if (event->modifiers() & Qt::ControlModifier) {  // the next token where the models part; where there is none, none
+    const auto parts = [&](int at) { return std::size_t(at) < compared_.size() && compared_[std::size_t(at)].kl > worth_a_jump; };
+    int at = current_ < 0 ? (step > 0 ? 0 : count() - 1) : current_ + step;
+    while (at >= 0 && at < count() && !parts(at)) at += step;
+    if (at < 0 || at >= count()) return;
+    token = at;
+  }
+  point(token);
 }
 
 TokenPopover::TokenPopover(QWidget* parent) : QFrame(parent, Qt::ToolTip) {
@@ -165,17 +242,19 @@ TokenPopover::TokenPopover(QWidget* parent) : QFrame(parent, Qt::ToolTip) {
   setFrameShape(QFrame::Box);
 }
 
-QSize TokenPopover::sizeHint() const { return {320, 52 + 20 * int(rows_.size())}; }
+QSize TokenPopover::sizeHint() const { return {320, 72 + 20 * int(rows_.size())}; }
 
-void TokenPopover::show(int index, const QString& token, const TokenComparison& compared, std::vector<Row> rows, const QPoint& global) {
+void TokenPopover::show(int index, const QString& token, const TokenComparison& compared, std::vector<Row> rows, const QString& foot,
+                        const QPoint& global) {
   index_ = index;
   token_ = token;
   compared_ = compared;
   rows_ = std::move(rows);
+  foot_ = foot;
   QStringList words;
   for (const Row& row : rows_) words << tr("“%1” A %2 % B %3 %").arg(row.text).arg(100 * row.a, 0, 'f', 1).arg(100 * row.b, 0, 'f', 1);
   setAccessibleName(tr("Token %1").arg(index + 1));
-  setAccessibleDescription(words.join(", "));
+  setAccessibleDescription(words.join(", ") + ". " + foot_);
   resize(sizeHint());
   move(global);
   QFrame::show();
@@ -220,6 +299,9 @@ void TokenPopover::paintEvent(QPaintEvent*) {
       painter.drawText(QRect(x + bar_width, y, number_width, 20), Qt::AlignRight | Qt::AlignVCenter, percent_text(value, bound));
     }
   }
+  painter.setPen(c.dim);
+  const QRect foot(8, height() - 22, width() - 16, 20);
+  painter.drawText(foot, Qt::AlignLeft | Qt::AlignVCenter, painter.fontMetrics().elidedText(foot_, Qt::ElideRight, foot.width()));
 }
 
 }  // namespace lrc::app

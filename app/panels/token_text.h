@@ -3,13 +3,14 @@
 // models thought at one token.
 #include <QFrame>
 #include <QTextEdit>
+#include <optional>
 #include <vector>
 
 #include "inference/generate.h"
 
 namespace lrc::app {
 
-enum class TokenColour { kl, probability, off };
+enum class TokenColour { kl, probability, off, rank };  // as the settings and sessions number them
 
 class TokenText : public QTextEdit {
   Q_OBJECT
@@ -17,7 +18,13 @@ class TokenText : public QTextEdit {
   explicit TokenText(QWidget* parent);
   void append(const QString& text);  ///< while it streams
   void setPlain(const QString& text);
-  void setTokens(const std::vector<QString>& texts, const std::vector<TokenComparison>& compared, TokenColour colour);
+  /// `rest`: what follows the tokens (the part of one that a stop string cut); `parts_at`: before this one the paths part.
+  void setTokens(const std::vector<QString>& texts, const std::vector<TokenComparison>& compared, TokenColour colour,
+                 const QString& rest = {}, std::optional<std::size_t> parts_at = {});
+  void setStreaming(bool streaming);  ///< a caret stands behind the text
+  void setGrey(bool grey);            ///< no longer read
+  void setPinned(bool pinned);        ///< the current token stays, wherever the pointer is
+  bool isPinned() const { return pinned_; }
   int tokenAt(const QPoint& viewport_position) const;  ///< −1: none
   QRect rectOf(int token) const;                       ///< of its first line, in viewport coordinates
   void setCurrent(int token);
@@ -27,8 +34,13 @@ class TokenText : public QTextEdit {
 
  signals:
   void pointedAt(int token);  ///< by pointer or keys; −1: left
+  void pinToggled(bool pinned);
+  void continueAsked(int token);  ///< Enter on it
 
  protected:
+  void paintEvent(QPaintEvent* event) override;
+  void mousePressEvent(QMouseEvent* event) override;
+  void focusOutEvent(QFocusEvent* event) override;
   void mouseMoveEvent(QMouseEvent* event) override;
   void leaveEvent(QEvent* event) override;
   void keyPressEvent(QKeyEvent* event) override;
@@ -37,9 +49,12 @@ class TokenText : public QTextEdit {
 
  private:
   void fit();
+  void point(int token);
   std::vector<int> ends_;  ///< character position behind each token
   std::vector<TokenComparison> compared_;
+  std::optional<std::size_t> parts_at_;
   int current_ = -1;
+  bool streaming_ = false, pinned_ = false;
 };
 
 /// "token 34 " that"": the five likeliest of A and of B as paired bars.
@@ -51,7 +66,9 @@ class TokenPopover : public QFrame {
     double a = 0, b = 0;
     bool a_is_bound = false, b_is_bound = false;  ///< not among that side's five likeliest: below this
   };
-  void show(int index, const QString& token, const TokenComparison& compared, std::vector<Row> rows, const QPoint& global);
+  /// `foot`: what the keys do.
+  void show(int index, const QString& token, const TokenComparison& compared, std::vector<Row> rows, const QString& foot,
+            const QPoint& global);
   const std::vector<Row>& rows() const { return rows_; }
   QSize sizeHint() const override;
 
@@ -63,9 +80,12 @@ class TokenPopover : public QFrame {
   QString token_;
   TokenComparison compared_;
   std::vector<Row> rows_;
+  QString foot_;
 };
 
 /// B's colour for a divergence: nothing below 0.1 nat, full at 2.
 QColor tint_of(double kl);
+/// The measure on that scale: KL as it is, a change of 100 points as 2, the 32nd place (by its logarithm) as 2.
+double tint_strength(const TokenComparison& token, TokenColour colour);
 
 }  // namespace lrc::app

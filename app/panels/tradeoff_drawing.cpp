@@ -30,6 +30,11 @@ void TradeoffPanel::refresh() {
     low = std::min(low, point.quality);
     high = std::max(high, point.quality);
   }
+  if (!show_estimates_) tradeoff_.coming.clear();
+  for (const ComingPoint& point : tradeoff_.coming) {
+    left = std::min(left, point.bits_per_weight - 0.3);
+    right = std::max(right, point.bits_per_weight + 0.6);
+  }
   const bool original = quality() == Quality::perplexity && tradeoff_.original;
   if (original) {
     low = std::min(low, *tradeoff_.original);
@@ -49,6 +54,7 @@ void TradeoffPanel::refresh() {
   }
   drawFrontier();
   drawPoints();
+  drawComing(low / 1.35);
   plot_->setAccessibleDescription(tradeoff_.points.empty() ? tr("No evaluated runs")
                                                            : tr("%1 runs, %2 to %3 bits per weight")
                                                                  .arg(tradeoff_.points.size())
@@ -56,6 +62,25 @@ void TradeoffPanel::refresh() {
                                                                       format_bits(tradeoff_.points.back().bits_per_weight)));
   plot_->replot(QCustomPlot::rpQueuedReplot);
   twin_->refresh();
+}
+
+/// Queued and running: hollow, for only their size is known.
+void TradeoffPanel::drawComing(double low) {
+  const Colours& c = colours();
+  for (const ComingPoint& point : tradeoff_.coming) {
+    const double y = point.quality.value_or(low);
+    QCPGraph* graph = plot_->addGraph();
+    graph->setLineStyle(QCPGraph::lsNone);
+    graph->setScatterStyle(scatter(marker_of(point.method), colour_of(point.method), 9, false));
+    graph->addData(point.bits_per_weight, y);
+    const QString text = QString("#%1 %2").arg(point.run).arg(point.title);
+    auto* label = add_text(*plot_, QFontMetrics(font_of_points(font(), 8)).elidedText(text, Qt::ElideRight, widest_name),
+                           point.bits_per_weight, y, c.dim, Qt::AlignLeft | Qt::AlignBottom);
+    label->setPadding(QMargins(13, 1, 2, 3));
+    QFont italic = label->font();
+    italic.setItalic(true);
+    label->setFont(italic);
+  }
 }
 
 void TradeoffPanel::drawGround(double low, double high) {
@@ -102,7 +127,8 @@ void TradeoffPanel::explain() {
   if (tradeoff_.not_evaluated > 0)
     remarks << tr("%1 finished without an evaluation.")
                    .arg(tradeoff_.not_evaluated == 1 ? tr("One run") : tr("%1 runs").arg(tradeoff_.not_evaluated));
-  if (tradeoff_.points.empty() && remarks.isEmpty()) remarks << tr("Evaluated runs appear here. F5 starts the first.");
+  if (tradeoff_.points.empty() && tradeoff_.coming.empty() && remarks.isEmpty())
+    remarks << tr("Evaluated runs appear here. F5 starts the first.");
   std::vector<int> unevaluated;
   for (const RunEntry& run : workspace_.runs())
     if (run.state == RunEntry::State::done && !run.manifest.evaluation) unevaluated.push_back(run.number);
@@ -157,6 +183,7 @@ void TradeoffPanel::drawPoints() {
                     .arg(colour_of(point.method).name(), glyphs[int(marker_of(point.method))], method_title(point.method).toHtmlEscaped());
     }
   }
+  if (!tradeoff_.coming.empty()) legend << QString("<span style='color:%1'>◇</span> %2").arg(c.dim.name(), tr("queued or running"));
   if (frontier_->isChecked() && tradeoff_.points.size() > 1)
     legend << QString("<span style='color:%1'>──</span> %2").arg(c.b_fill.name(), tr("frontier"));
   legend_->setText(legend.join(" &nbsp;&nbsp; "));

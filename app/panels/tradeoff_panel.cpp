@@ -100,6 +100,10 @@ TradeoffPanel::TradeoffPanel(Workspace& workspace, QWidget* parent)
         const QString model = workspace_.hasModel() ? QString::fromStdString(workspace_.model()->display_name()) : QString();
         const int bits = activations_->current();
         return QStringList{model, tradeoff_.protocol, bits > 0 ? tr("%1-bit activations").arg(bits) : tr("all activations")}.join(" · ");
+      },
+      [this](bool shown) {
+        show_estimates_ = shown;
+        refresh();
       }));
   connect(as_table, &QToolButton::toggled, this, [this](bool on) { twin_->showTable(on); });
   connect(y_, &QComboBox::currentIndexChanged, this, [this] { refresh(); });
@@ -113,7 +117,9 @@ TradeoffPanel::TradeoffPanel(Workspace& workspace, QWidget* parent)
   connect(&selection_, &RunSelection::changed, this, [this] { refresh(); });
   connect(plot_, &QCustomPlot::mousePress, this, [this](QMouseEvent* event) {
     const TradeoffPoint* point = at(event->pos());
-    plot_->setInteraction(QCP::iRangeDrag, point == nullptr);
+    const ComingPoint* coming = point ? nullptr : comingAt(event->pos());
+    plot_->setInteraction(QCP::iRangeDrag, point == nullptr && coming == nullptr);
+    if (coming && event->button() == Qt::LeftButton) return selection_.select(coming->run);
     if (point == nullptr || event->button() != Qt::LeftButton) return;
     const int run = point->run;
     if (event->modifiers() & Qt::ShiftModifier)
@@ -124,11 +130,11 @@ TradeoffPanel::TradeoffPanel(Workspace& workspace, QWidget* parent)
   connect(plot_, &QCustomPlot::mouseDoubleClick, this, [this](QMouseEvent* event) {
     if (const TradeoffPoint* point = at(event->pos()))
       workspace_.setSlotB({point->run});
-    else
+    else if (!comingAt(event->pos()))
       refresh();  // back to the whole
   });
   connect(plot_, &QCustomPlot::mouseMove, this, [this](QMouseEvent* event) {
-    plot_->setCursor(at(event->pos()) ? Qt::PointingHandCursor : Qt::ArrowCursor);
+    plot_->setCursor(at(event->pos()) || comingAt(event->pos()) ? Qt::PointingHandCursor : Qt::ArrowCursor);
     QToolTip::showText(event->globalPosition().toPoint() + QPoint(14, 14), hoverText(event->pos()), plot_);
   });
   refresh();
@@ -148,9 +154,31 @@ const TradeoffPoint* TradeoffPanel::at(const QPoint& pixel) const {
   return nearest;
 }
 
+double TradeoffPanel::heightOf(const ComingPoint& point) const {
+  return point.quality ? plot_->yAxis->coordToPixel(*point.quality) : plot_->axisRect()->bottom();
+}
+
+const ComingPoint* TradeoffPanel::comingAt(const QPoint& pixel) const {
+  for (const ComingPoint& point : tradeoff_.coming) {
+    const double dx = plot_->xAxis->coordToPixel(point.bits_per_weight) - pixel.x(), dy = heightOf(point) - pixel.y();
+    if (dx * dx + dy * dy <= near_pixels * near_pixels) return &point;
+  }
+  return nullptr;
+}
+
 QString TradeoffPanel::hoverText(const QPoint& pixel) const {
   const TradeoffPoint* point = at(pixel);
-  if (point == nullptr) return {};
+  if (point == nullptr) {
+    const ComingPoint* coming = comingAt(pixel);
+    if (coming == nullptr) return {};
+    QStringList basis;
+    for (const int run : coming->basis) basis << QString("#%1").arg(run);
+    return QStringList{
+        QString("#%1  %2").arg(coming->run).arg(coming->title), tr("%1 b/w, by forecast").arg(format_bits(coming->bits_per_weight)),
+        coming->quality ? tr("≈ %1, predicted by size from %2").arg(quality_text(quality(), *coming->quality), basis.join(", "))
+                        : tr("no measured run of this method to predict its quality from")}
+        .join('\n');
+  }
   const RunEntry* run = workspace_.findRun(point->run);
   if (run == nullptr || !run->manifest.evaluation) return {};
   const Evaluation& evaluation = *run->manifest.evaluation;
@@ -237,9 +265,13 @@ bool TradeoffPanel::eventFilter(QObject*, QEvent* event) {
 DataTable TradeoffPanel::dataTable() const {
   DataTable table;
   const QString names[] = {tr("KL, nat/token"), tr("PPL"), tr("other top token")};
-  table.headers << tr("run") << tr("recipe") << tr("method") << tr("A bits") << tr("b/w") << names[int(quality())];
+  table.headers << tr("run") << tr("recipe") << tr("method") << tr("A bits") << tr("b/w") << names[int(quality())] << tr("known");
   for (const TradeoffPoint& point : tradeoff_.points)
-    table.rows.push_back({point.run, point.title, method_title(point.method), point.activation_bits, point.bits_per_weight, point.quality});
+    table.rows.push_back(
+        {point.run, point.title, method_title(point.method), point.activation_bits, point.bits_per_weight, point.quality, tr("measured")});
+  for (const ComingPoint& point : tradeoff_.coming)
+    table.rows.push_back({point.run, point.title, method_title(point.method), point.activation_bits, point.bits_per_weight,
+                          point.quality ? QVariant(*point.quality) : QVariant(), tr("predicted")});
   return table;
 }
 

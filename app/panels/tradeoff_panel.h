@@ -29,8 +29,11 @@ class TradeoffPanel : public QWidget, public PlotHooks {
   void explain();
   void drawFrontier();
   void drawPoints();
+  void drawComing(double low);
   void drawGround(double low, double high);
   const TradeoffPoint* at(const QPoint& pixel) const;
+  const ComingPoint* comingAt(const QPoint& pixel) const;
+  double heightOf(const ComingPoint& point) const;  ///< without an estimate it stands on the lower edge
   Quality quality() const { return Quality(y_->currentIndex()); }
   bool key(QKeyEvent* event);
   void askMatch(int run, const QPoint& where);
@@ -46,6 +49,7 @@ class TradeoffPanel : public QWidget, public PlotHooks {
   PlotTwin* twin_;
   QLabel* legend_;
   Tradeoff tradeoff_;
+  bool show_estimates_ = true;
 };
 
 }  // namespace lrc::app

@@ -86,6 +86,38 @@ TEST_F(ChatPanelTest, ARunDivergesAndItsBranchIsHeardLive) {
   ASSERT_TRUE(QTest::qWaitFor([&] { return idle() && text->text() == none; }, 30000)) << "bypass is no component";
 }
 
+TEST(MuteGrid, PaintsAndSolos) {
+  MuteGrid grid(nullptr);
+  grid.resize(300, 54);
+  grid.setBlocks(10);
+  grid.show();
+  ASSERT_TRUE(QTest::qWaitForWindowExposed(&grid));
+  int changes = 0;
+  QObject::connect(&grid, &MuteGrid::changed, [&] { ++changes; });
+  const auto place = [&](int row, int block) { return QPoint(36 + int((block + 0.5) * (300 - 38) / 10), 18 * row + 8); };
+  QTest::mouseClick(&grid, Qt::LeftButton, {}, place(1, 2));
+  EXPECT_EQ(grid.mutedCount(), 1);
+  EXPECT_TRUE(grid.mlp()[2]);
+  // Dragging paints what the first cell becomes; it is one change.
+  changes = 0;
+  QTest::mousePress(&grid, Qt::LeftButton, {}, place(0, 3));
+  for (int block = 4; block <= 6; ++block) QTest::mouseMove(&grid, place(0, block));
+  QTest::mouseRelease(&grid, Qt::LeftButton, {}, place(0, 6));
+  for (int block = 3; block <= 6; ++block) EXPECT_TRUE(grid.attention()[std::size_t(block)]) << block;
+  EXPECT_EQ(grid.mutedCount(), 5);
+  EXPECT_EQ(changes, 1);
+  QTest::mouseClick(&grid, Qt::LeftButton, Qt::AltModifier, place(1, 8));
+  EXPECT_EQ(grid.mutedCount(), 19);
+  EXPECT_FALSE(grid.mlp()[8]);
+  QTest::mouseClick(&grid, Qt::LeftButton, Qt::AltModifier, place(1, 8));
+  EXPECT_EQ(grid.mutedCount(), 0) << "once more: all";
+  grid.setFocus();
+  QTest::keyClick(&grid, Qt::Key_Left);
+  QTest::keyClick(&grid, Qt::Key_S);
+  EXPECT_FALSE(grid.mlp()[7]);
+  EXPECT_EQ(grid.mutedCount(), 19);
+}
+
 TEST_F(ChatPanelTest, AFollowsWhatBSays) {
   mode()->setCurrent(0);
   say("Once upon a time");

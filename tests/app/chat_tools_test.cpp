@@ -5,6 +5,7 @@
 #include <QPlainTextEdit>
 #include <QPushButton>
 #include <QSpinBox>
+#include <QTextEdit>
 
 #include "models/notebook.h"
 #include "panel_fixture.h"
@@ -34,13 +35,15 @@ class ChatToolsTest : public PanelTest {
 
 TEST_F(ChatToolsTest, ShowsWhatTheModelReads) {
   QTest::keyClicks(find<QPlainTextEdit>("chatInput"), "Once upon a time");
-  auto* preview = find<QPlainTextEdit>("templatePreview");
+  auto* preview = find<QTextEdit>("templatePreview");
   ASSERT_TRUE(QTest::qWaitFor([&] { return preview->toPlainText().contains("Once upon a time"); }, 10000));
-  EXPECT_TRUE(find<QLabel>("templateCount")->text().contains("tokens"));
+  EXPECT_TRUE(find<QLabel>("templateCount")->text().contains("of 512 tokens")) << find<QLabel>("templateCount")->text().toStdString();
+  EXPECT_TRUE(find<QLabel>("templateCount")->text().contains("round trip exact"));
   // Another form is another text.
   const QString before = preview->toPlainText();
   find<QComboBox>("chatTemplate")->setCurrentIndex(1);
   EXPECT_TRUE(QTest::qWaitFor([&] { return preview->toPlainText() != before; }, 10000));
+  EXPECT_TRUE(QTest::qWaitFor([&] { return preview->toPlainText().contains("<|im_start|>user"); }, 10000));
 }
 
 TEST_F(ChatToolsTest, AllSamplesTheWorstFirst) {

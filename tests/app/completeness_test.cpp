@@ -9,6 +9,7 @@
 #include <QTableWidget>
 #include <QToolButton>
 
+#include "models/allocator.h"
 #include "panels/panel_widgets.h"
 #include "runs_window_fixture.h"
 #include "widgets.h"
@@ -18,6 +19,15 @@ namespace {
 
 class CompletenessTest : public RunsWindowTest {
  protected:
+  void SetUp() override {
+    before_ = qgetenv("XDG_CACHE_HOME");
+    qputenv("XDG_CACHE_HOME", QByteArray::fromStdString((cache_.path() / "cache").string()));
+    RunsWindowTest::SetUp();
+  }
+  void TearDown() override {
+    RunsWindowTest::TearDown();
+    qputenv("XDG_CACHE_HOME", before_);
+  }
   /// Its row is there, whether or not the section around it is folded.
   template <typename Widget>
   bool offered(const char* name) {
@@ -30,6 +40,8 @@ class CompletenessTest : public RunsWindowTest {
     box->setCurrentIndex(row);
     emit box->activated(row);
   }
+  lrc::test::TemporaryFolder cache_;  // of what is measured: other tests begin without it
+  QByteArray before_;
 };
 
 TEST_F(CompletenessTest, EveryFieldOfARecipeHasItsPlaceInTheWindow) {
@@ -187,6 +199,7 @@ TEST_F(CompletenessTest, EveryNameOfTheListIsThere) {
           "runStop tradeoffDock tradeoffPlot tradeoffY tradeoffActivations runDetailDock runStages runLivePlot runLog runCommand "
           "compareDock compareTable compareOnlyDiff chatColumnA chatColumnB chatDeviceA chatDeviceB chatInput chatSend chatMode "
           "chatColour divergenceStrip branchSwitch branchMutes branchComponents tokenPopover samplingSeed templatePreview samplePrompts "
+          "samplingMinP samplingRepetition samplingStop samplingSameSeed "
           "runAllPrompts targetList preflightVerdict preflightList fixAll targetComputes exportFiles exportSize exportFolder exportButton "
           "verifyList loadCommand")
           .split(' ');
@@ -228,6 +241,27 @@ TEST_F(CompletenessTest, EveryPlotHasATableOfTheSameNumbers) {
   tabs->setCurrentIndex(1);
   holds("errorsTableButton", "sourcesTable");
   EXPECT_EQ(find<QTableWidget>("sourcesTable")->columnCount(), 3);
+  // What enters the layers, and what the allocator would do, are measured first.
+  workspace->measure();
+  ASSERT_TRUE(QTest::qWaitFor([this] { return !workspace->sampleFolder().empty(); }, 120000));
+  const auto filled = [&](const char* table) {
+    const auto* hooks = [&]() -> const PlotHooks* {
+      for (QWidget* each = find<QTableWidget>(table); each; each = each->parentWidget())
+        if (const auto* found = dynamic_cast<const PlotHooks*>(each)) return found;
+      return nullptr;
+    }();
+    return hooks && QTest::qWaitFor([&] { return !hooks->dataTable().rows.empty(); }, 60000);
+  };
+  tabs->setCurrentIndex(2);
+  ASSERT_TRUE(filled("distributionsTable"));
+  holds("errorsTableButton", "distributionsTable");
+  tabs->setCurrentIndex(3);
+  ASSERT_TRUE(filled("channelsTable"));
+  holds("errorsTableButton", "channelsTable");
+  tabs->setCurrentIndex(4);
+  Allocator::of(*workspace).measure();
+  ASSERT_TRUE(filled("allocatorTable"));
+  holds("errorsTableButton", "allocatorTable");
   workspace->setPerspective(Perspective::run);
   holds("tradeoffTableButton", "tradeoffTable");
   holds("runTableButton", "runTable");

@@ -6,6 +6,7 @@
 #include "models/export_check.h"
 #include "panel_fixture.h"
 #include "panels/panel_widgets.h"
+#include "plot_style.h"
 
 namespace lrc::app::test {
 namespace {
@@ -65,10 +66,52 @@ TEST_F(ExportPanelTest, RefusesR4AndOffersToSolveAgain) {
   EXPECT_FALSE(workspace->runs().back().manifest.recipe.rotation.r4);
 }
 
-TEST_F(ExportPanelTest, SaysThatTheOriginalIsNotExported) {
+TEST_F(ExportPanelTest, OffersTheBestRunsWhereBIsTheOriginal) {
   open_stories();
   workspace->setSlotB({});
   EXPECT_FALSE(find<QPushButton>("exportButton")->isVisible());
+  const std::vector<int> best = best_by_divergence(workspace->runs(), 3);
+  ASSERT_EQ(best.size(), 2u);
+  const auto kl = [&](int run) { return workspace->findRun(run)->manifest.evaluation->kl->mean; };
+  EXPECT_LE(kl(best[0]), kl(best[1]));
+  EXPECT_EQ(best_by_divergence(workspace->runs(), 1), std::vector<int>{best[0]});
+  auto* choose = find<QPushButton>(qPrintable(QString("exportChoose_%1").arg(best[0])));
+  ASSERT_NE(choose, nullptr);
+  EXPECT_TRUE(choose->isVisible());
+  EXPECT_TRUE(choose->text().contains("KL")) << choose->text().toStdString();
+  QTest::mouseClick(choose, Qt::LeftButton);
+  EXPECT_EQ(workspace->slotB(), Slot{best[0]});
+  EXPECT_TRUE(checked());
+  EXPECT_FALSE(find<QWidget>("exportChoices")->isVisible());
+}
+
+TEST_F(ExportPanelTest, SaysWhatIsKnownOfTheDivergenceThere) {
+  open_stories();
+  ASSERT_TRUE(checked());
+  const QString table = find<QLabel>("targetComputes")->text();
+  const RunEntry* run = workspace->findRun(1);
+  EXPECT_TRUE(table.contains("KL to the original")) << table.toStdString();
+  EXPECT_TRUE(table.contains(format_kl(run->manifest.evaluation->kl->mean) + " nat/token, measured"));
+  EXPECT_TRUE(table.contains("not known before it is measured there")) << "llama.cpp computes with other activations";
+}
+
+TEST(ExportCheck, DivergenceRow) {
+  Manifest run;
+  EXPECT_EQ(divergence_row(run, {{"weights", "x", "x"}}).here, "– (not evaluated)");
+  EXPECT_EQ(divergence_row(run, {{"weights", "x", "x"}}).there, "–");
+  run.evaluation.emplace();
+  run.evaluation->kl.emplace();
+  run.evaluation->kl->mean = 0.178;
+  EXPECT_EQ(divergence_row(run, {{"weights", "x", "x"}}).here, "0.178 nat/token, measured");
+  EXPECT_TRUE(QString::fromStdString(divergence_row(run, {{"weights", "x", "x"}}).there).startsWith(QStringLiteral("≈ 0.178")));
+  EXPECT_TRUE(QString::fromStdString(divergence_row(run, {{"weights", "x", "x"}, {"activations", "4", "8"}}).there)
+                  .startsWith(QStringLiteral("–")));
+}
+
+TEST(ExportCheck, RoomOnTheDisk) {
+  EXPECT_FALSE(room_for(100, 100).short_of_room);
+  EXPECT_TRUE(room_for(151'200'000, 12'000'000).short_of_room);
+  EXPECT_EQ(room_for(151'200'000, 12'000'000).sentence, "151.2 MB are needed, 12.0 MB are free on the disk");
 }
 
 TEST(ExportCheck, Verdict) {

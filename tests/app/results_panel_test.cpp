@@ -98,6 +98,68 @@ TEST_F(TradeoffPanelTest, PointsChooseRuns) {
   EXPECT_EQ(workspace->slotA(), Slot{1});
 }
 
+TEST(TradeoffPoints, AnEstimateStandsBetweenItsNeighbours) {
+  const std::vector<TradeoffPoint> measured = {
+      {1, "", "lrc", 4, 5.0, 0.4}, {2, "", "lrc", 4, 7.0, 0.1}, {3, "", "gptq", 4, 6.0, 9.0}, {4, "", "lrc", 8, 6.0, 0.01}};
+  const auto estimate = [&](const char* method, int bits, double size) {
+    ComingPoint point{9, "", method, bits, size, {}, {}};
+    estimate_quality(point, measured);
+    return point;
+  };
+  const ComingPoint between = estimate("lrc", 4, 6.0);
+  ASSERT_TRUE(between.quality);
+  EXPECT_NEAR(*between.quality, 0.2, 1e-12) << "the geometric middle";
+  EXPECT_EQ(between.basis, (std::vector<int>{1, 2})) << "other methods and other activations are other games";
+  EXPECT_EQ(estimate("lrc", 4, 9.0).quality, 0.1) << "beyond them the nearest one";
+  EXPECT_EQ(estimate("lrc", 4, 4.0).basis, std::vector<int>{1});
+  EXPECT_EQ(estimate("lrc", 4, 7.0).quality, 0.1);
+  EXPECT_EQ(estimate("gptq", 4, 4.4).quality, 9.0);
+  EXPECT_FALSE(estimate("rtn", 4, 6.0).quality);
+  EXPECT_FALSE(estimate("gptq", 8, 6.0).quality);
+}
+
+TEST_F(TradeoffPanelTest, WhatIsComingStandsHollow) {
+  open(make_tradeoff_panel);
+  open_stories();
+  std::atomic<bool> hold = true;
+  workspace->setLayerObserver([&](const LayerRecord&) {
+    while (hold) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  });
+  Recipe recipe = small();
+  recipe.name = "bigger";
+  recipe.rank.value += recipe.rank.percent ? 10 : 4;
+  workspace->editDraft("bigger", recipe);
+  const int running = workspace->startRun();
+  Recipe plain = small();
+  plain.name = "plain";
+  plain.method = "rtn";
+  plain.rank = {false, 0};
+  workspace->editDraft("plain", plain);
+  const int queued = workspace->startRun();
+  ASSERT_TRUE(QTest::qWaitFor([&] { return hooks().dataTable().rows.size() == 4; }, 20000));
+  const auto row = [&](int run) {
+    for (const QVariantList& each : hooks().dataTable().rows)
+      if (each[0].toInt() == run) return each;
+    return QVariantList();
+  };
+  EXPECT_EQ(row(running)[6].toString(), "predicted");
+  EXPECT_NEAR(row(running)[4].toDouble(), forecast(recipe, *workspace->model()).bits_per_weight, 1e-12);
+  EXPECT_EQ(row(running)[5].toDouble(), row(1)[5].toDouble()) << "#1 is the one run of this method";
+  EXPECT_TRUE(row(queued)[5].isNull()) << "no run of this method is measured";
+  auto* plot = find<QCustomPlot>("tradeoffPlot");
+  const QPoint place(int(plot->xAxis->coordToPixel(row(running)[4].toDouble())),
+                     int(plot->yAxis->coordToPixel(row(running)[5].toDouble())));
+  EXPECT_TRUE(hooks().hoverText(place).contains(QStringLiteral("≈"))) << hooks().hoverText(place).toStdString();
+  EXPECT_TRUE(hooks().hoverText(place).contains("predicted by size from #1"));
+  QTest::mouseClick(plot, Qt::LeftButton, {}, place);
+  EXPECT_EQ(RunSelection::of(*workspace).current(), running);
+  workspace->stopRun(queued);
+  workspace->stopRun(running);
+  hold = false;
+  ASSERT_TRUE(QTest::qWaitFor([&] { return !workspace->runningRun(); }, 60000));
+  ASSERT_TRUE(QTest::qWaitFor([&] { return hooks().dataTable().rows.size() == 2; }, 20000)) << "stopped runs are not drawn";
+}
+
 TEST_F(TradeoffPanelTest, OnlyEqualProtocolsStandTogether) {
   Progress progress;
   EvaluationRequest other;
