@@ -231,10 +231,10 @@ void ChatPanel::showDivergence() {
   const std::vector<TokenComparison> compared = turns_.empty() ? std::vector<TokenComparison>{} : turns_.back().answers[1].compared;
   strip_->setTokens(compared);
   if (const auto summary = summarise(compared))
-    divergence_text_->setText(tr("<b>Divergence</b>&nbsp;&nbsp; mean <b>%1</b>&nbsp;&nbsp; p95 <b>%2</b>&nbsp;&nbsp; max <b>%3</b> "
-                                 "nat&nbsp;&nbsp; same top token <b>%4 %</b>")
-                                  .arg(format_kl(summary->mean), format_kl(summary->p95), format_kl(summary->maximum))
-                                  .arg(100 * summary->same_top, 0, 'f', 1));
+    divergence_text_->setText(
+        tr("<b>Divergence</b>&nbsp; mean <b>%1</b>&nbsp; p95 <b>%2</b>&nbsp; max <b>%3</b> nat&nbsp; same top token <b>%4 %</b>")
+            .arg(format_kl(summary->mean), format_kl(summary->p95), format_kl(summary->maximum))
+            .arg(100 * summary->same_top, 0, 'f', 1));
   else
     divergence_text_->setText(tr("<b>Divergence</b>"));
 }
@@ -295,6 +295,21 @@ void ChatPanel::followSharing() {
   const RunEntry* run = workspace_.runningRun();
   for (ChatSide* side : sides_)
     side->setSharing(run && side->device() == "cpu" ? tr("sharing the CPU with #%1, slower").arg(run->number) : QString());
+}
+
+/// Where a slot holds a run that cannot talk yet, one that can is offered in its place.
+void ChatPanel::sayFailure(const QString& sentence) {
+  Slot instead;
+  for (const RunEntry& run : workspace_.runs())
+    if (run.usable()) instead.run = run.number;
+  for (const int side : {1, 0}) {
+    if (workspace_.opened(side == 0 ? workspace_.slotA() : workspace_.slotB())) continue;
+    return notice_->say(sentence, Notice::Tone::bad, tr("Take %1").arg(workspace_.slotTitle(instead)), [this, side, instead] {
+      notice_->clear();
+      side == 0 ? workspace_.setSlotA(instead) : workspace_.setSlotB(instead);
+    });
+  }
+  notice_->say(sentence, Notice::Tone::bad);
 }
 
 bool ChatPanel::eventFilter(QObject* object, QEvent* event) {

@@ -57,6 +57,7 @@ class ChatPanel : public QWidget {
   void pointAt(std::size_t turn, int token);
   void followBusy();
   void followSharing();
+  void sayFailure(const QString& sentence);
   bool takeDroppedFile(QEvent* event);
   void preview();
   void open(const std::vector<ChatTurn>& turns);

@@ -5,6 +5,7 @@
 #include <QVBoxLayout>
 
 #include "models/notebook.h"
+#include "models/run_facts.h"
 #include "panels/branch_box.h"
 #include "panels/chat_history.h"
 #include "panels/chat_panel.h"
@@ -16,6 +17,7 @@
 #include "panels/sample_batch.h"
 #include "panels/sampling_box.h"
 #include "panels/token_text.h"
+#include "plot_style.h"
 #include "widgets.h"
 #include "workspace.h"
 
@@ -216,7 +218,11 @@ void ChatPanel::listen() {
     input_->setPlainText(prompt);
     send();
   });
-  connect(worker_, &ChatWorker::loading, this, [this](int side) { sides_[std::size_t(side)]->setState(tr("loading weights…")); });
+  connect(worker_, &ChatWorker::loading, this, [this](int side) {
+    const RunEntry* run = run_in(workspace_, side == 0 ? workspace_.slotA() : workspace_.slotB());
+    const quint64 bytes = run ? run->manifest.file_bytes : workspace_.model()->checkpoint().file_bytes();
+    sides_[std::size_t(side)]->setState(tr("loading weights, %1…").arg(format_megabytes(bytes)));
+  });
   connect(worker_, &ChatWorker::loaded, this, [this](int side, qulonglong bytes) {
     sides_[std::size_t(side)]->setState({});
     sides_[std::size_t(side)]->setMemory(bytes);
@@ -273,7 +279,7 @@ void ChatPanel::listen() {
     sides_[std::size_t(side)]->setDevice("cpu");
     workspace_.banner(tr("%1 %2 goes on with the CPU; the conversation is kept.").arg(sentence, side == 0 ? tr("A") : tr("B")));
   });
-  connect(worker_, &ChatWorker::failed, this, [this](const QString& sentence) { notice_->say(sentence, Notice::Tone::bad); });
+  connect(worker_, &ChatWorker::failed, this, [this](const QString& sentence) { sayFailure(sentence); });
   connect(worker_, &ChatWorker::finished, this, [this] {
     if (!turns_.empty())
       for (int side = 0; side < 2; ++side) {

@@ -113,6 +113,11 @@ void ChatSide::write() {
                              memory_ > 0 ? (memory_ >= (1ull << 30) / 10 ? format_gibibytes(memory_) : format_megabytes(memory_)) : dash));
 }
 
+void ChatSide::changeEvent(QEvent* event) {
+  QWidget::changeEvent(event);
+  if (event->type() == QEvent::PaletteChange) write();  // its text names a colour
+}
+
 void ChatSide::paintEvent(QPaintEvent*) {
   QPainter painter(this);
   draw_badge(painter, QRect(0, title_->geometry().center().y() - 8, 16, 16), side_ == 0);

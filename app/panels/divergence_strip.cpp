@@ -67,7 +67,7 @@ void DivergenceStrip::paintEvent(QPaintEvent*) {
   painter.setPen(c.dim);
   const QRect below(area.left(), area.bottom() + 4, area.width(), line);
   if (compared_.empty()) {
-    painter.drawText(area, Qt::AlignCenter, tr("In “B follows A” each token of the answer stands here."));
+    painter.drawText(area, Qt::AlignCenter, tr("Each token at which B was scored stands here."));
     return;
   }
   painter.drawText(below, Qt::AlignLeft, tr("token 1"));

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "panels/recipe_rows.h"
 #include "plot_style.h"
 #include "widgets.h"
 
@@ -124,6 +125,9 @@ SamplingBox::SamplingBox(QWidget* parent) : QWidget(parent) {
     emit colourChanged();
     takeEdit();
   });
+  auto* guard = new WheelGuard(this);  // the box scrolls; the wheel changes nothing
+  for (QWidget* child : findChildren<QWidget*>())
+    if (qobject_cast<QComboBox*>(child) || qobject_cast<QAbstractSpinBox*>(child)) child->installEventFilter(guard);
   applyPreset(0);
   takeDefaults();
 }

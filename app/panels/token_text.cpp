@@ -242,7 +242,10 @@ TokenPopover::TokenPopover(QWidget* parent) : QFrame(parent, Qt::ToolTip) {
   setFrameShape(QFrame::Box);
 }
 
-QSize TokenPopover::sizeHint() const { return {320, 72 + 20 * int(rows_.size())}; }
+QSize TokenPopover::sizeHint() const {
+  const int words = QFontMetrics(font_of_points(font(), 8)).horizontalAdvance(foot_) + 20;
+  return {std::max(320, words), 72 + 20 * int(rows_.size())};
+}
 
 void TokenPopover::show(int index, const QString& token, const TokenComparison& compared, std::vector<Row> rows, const QString& foot,
                         const QPoint& global) {

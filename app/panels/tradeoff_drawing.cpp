@@ -74,9 +74,12 @@ void TradeoffPanel::drawComing(double low) {
     graph->setScatterStyle(scatter(marker_of(point.method), colour_of(point.method), 9, false));
     graph->addData(point.bits_per_weight, y);
     const QString text = QString("#%1 %2").arg(point.run).arg(point.title);
-    auto* label = add_text(*plot_, QFontMetrics(font_of_points(font(), 8)).elidedText(text, Qt::ElideRight, widest_name),
-                           point.bits_per_weight, y, c.dim, Qt::AlignLeft | Qt::AlignBottom);
-    label->setPadding(QMargins(13, 1, 2, 3));
+    // Below its point where it can be: above stand the names of what is measured.
+    const bool leftwards = plot_->xAxis->coordToPixel(point.bits_per_weight) + widest_name + 20 > plot_->width();
+    auto* label =
+        add_text(*plot_, QFontMetrics(font_of_points(font(), 8)).elidedText(text, Qt::ElideRight, widest_name), point.bits_per_weight, y,
+                 c.dim, (leftwards ? Qt::AlignRight : Qt::AlignLeft) | (point.quality ? Qt::AlignTop : Qt::AlignBottom));
+    label->setPadding(leftwards ? QMargins(2, 3, 13, 3) : QMargins(13, 3, 2, 3));
     QFont italic = label->font();
     italic.setItalic(true);
     label->setFont(italic);

@@ -76,6 +76,19 @@ TEST(SamplingBox, PresetsAndWhatIsChangedByHand) {
   EXPECT_EQ(box.sampling(1).seed, 9u);
 }
 
+TEST(SamplingBox, TheWheelChangesNothing) {
+  SamplingBox box(nullptr);
+  box.show();
+  ASSERT_TRUE(QTest::qWaitForWindowExposed(&box));
+  const Json before = box.toJson();
+  for (const char* name : {"samplingTemperature", "samplingTopK", "samplingPreset", "chatColour"}) {
+    auto* field = box.findChild<QWidget*>(name);
+    QWheelEvent event({5, 5}, field->mapToGlobal(QPointF(5, 5)), {}, {0, -120}, Qt::NoButton, {}, Qt::NoScrollPhase, false);
+    QApplication::sendEvent(field, &event);
+  }
+  EXPECT_EQ(box.toJson(), before);
+}
+
 TEST(SamplingBox, ASessionKeepsEveryField) {
   SamplingBox first(nullptr), second(nullptr);
   int edits = 0;
@@ -222,6 +235,15 @@ TEST_F(ChatSamplingTest, SaysWithWhomItShares) {
   const int number = workspace->startRun();
   ASSERT_TRUE(QTest::qWaitFor([&] { return note->isVisible(); }, 30000));
   EXPECT_TRUE(note->text().contains(QString("#%1").arg(number))) << note->text().toStdString();
+  // What is not solved yet cannot talk; one that can is offered.
+  workspace->setSlotB({number});
+  say("Once");
+  EXPECT_TRUE(notice().contains("cannot talk yet")) << notice().toStdString();
+  QPushButton* offered = static_cast<Notice*>(find<QWidget>("chatNotice"))->button();
+  ASSERT_TRUE(offered->isVisible());
+  EXPECT_TRUE(offered->text().contains("#2")) << offered->text().toStdString();
+  QTest::mouseClick(offered, Qt::LeftButton);
+  EXPECT_EQ(workspace->slotB(), Slot{2});
   workspace->stopRun(number);
   hold = false;
   ASSERT_TRUE(QTest::qWaitFor([&] { return !workspace->runningRun(); }, 60000));
