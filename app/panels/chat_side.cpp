@@ -5,6 +5,7 @@
 #include <QSettings>
 #include <QStandardItemModel>
 #include <QVBoxLayout>
+#include <algorithm>
 #include <thread>
 
 #include "panels/run_table_view.h"
@@ -60,7 +61,14 @@ void ChatSide::setDevices(const std::vector<DeviceInfo>& devices) {
   }
   devices_->clear();
   auto* items = qobject_cast<QStandardItemModel*>(devices_->model());
-  for (const DeviceInfo& known : devices) {
+  // The CPU, then what computes fastest: a graphics card of its own before one that shares the memory, software last.
+  std::vector<DeviceInfo> sorted = devices;
+  const auto place = [](const DeviceInfo& each) {
+    const char* order[] = {"cpu", "discrete", "integrated", "virtual"};
+    return std::find(std::begin(order), std::end(order), each.type) - std::begin(order);
+  };
+  std::stable_sort(sorted.begin(), sorted.end(), [&](const DeviceInfo& a, const DeviceInfo& b) { return place(a) < place(b); });
+  for (const DeviceInfo& known : sorted) {
     devices_->addItem(device_title(known), QString::fromStdString(known.id));
     const int row = devices_->count() - 1;
     items->item(row)->setEnabled(known.usable);

@@ -14,6 +14,7 @@
 #include "models/notebook.h"
 #include "models/text_file.h"
 #include "panel_fixture.h"
+#include "panels/chat_side.h"
 #include "panels/panel_widgets.h"
 #include "panels/sampling_box.h"
 
@@ -119,6 +120,36 @@ TEST(SamplingBox, ASessionKeepsEveryField) {
   EXPECT_EQ(second.sampling(0).top_k, 0u);
   EXPECT_EQ(second.sampling(0).temperature, 0);
   EXPECT_EQ(second.maxTokens(), 1u);
+}
+
+TEST(ChatSide, DevicesByWhatTheyAre) {
+  QSettings().clear();
+  ChatSide side(1, nullptr);
+  const auto device = [](const char* id, const char* name, const char* type, std::uint64_t bytes, bool usable) {
+    DeviceInfo info;
+    info.id = id;
+    info.name = name;
+    info.type = type;
+    info.memory_bytes = bytes;
+    info.usable = usable;
+    info.why_not = usable ? "" : "no 8-bit storage";
+    return info;
+  };
+  const std::uint64_t gibibyte = 1ull << 30;
+  side.setDevices({device("cpu", "EPYC", "cpu", 0, true), device("vulkan:0", "llvmpipe", "software", 0, true),
+                   device("vulkan:1", "Iris", "integrated", 4 * gibibyte, false),
+                   device("vulkan:2", "Radeon", "discrete", 12 * gibibyte, true)});
+  const auto* box = side.findChild<QComboBox*>("chatDeviceB");
+  QStringList texts;
+  for (int i = 0; i < box->count(); ++i) texts << box->itemText(i);
+  ASSERT_EQ(texts.size(), 4);
+  EXPECT_TRUE(texts[0].startsWith("CPU"));
+  EXPECT_EQ(texts[1], "Vulkan · Radeon · 12.0 GiB");
+  EXPECT_EQ(texts[2], "Vulkan · Iris · 4.0 GiB");
+  EXPECT_EQ(texts[3], "Vulkan · llvmpipe");
+  EXPECT_EQ(box->itemData(2, Qt::ToolTipRole).toString(), "no 8-bit storage");
+  EXPECT_FALSE(box->model()->flags(box->model()->index(2, 0)) & Qt::ItemIsEnabled);
+  EXPECT_EQ(side.device(), "cpu");
 }
 
 class ChatSamplingTest : public PanelTest {
