@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <QApplication>
+#include <QFile>
 #include <QSettings>
 #include <QStandardPaths>
 #include <QStyleFactory>
@@ -14,6 +15,8 @@ int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   QTemporaryDir settings;
   QStandardPaths::setTestModeEnabled(true);
+  // What was measured for somebody else would answer questions that a test asks for the first time.
+  qputenv("XDG_CACHE_HOME", QFile::encodeName(settings.filePath("cache")));
   QSettings::setPath(QSettings::NativeFormat, QSettings::UserScope, settings.path());
   QApplication application(argc, argv);
   QApplication::setOrganizationName("lrc-workbench-test");

@@ -112,6 +112,10 @@ TEST_F(SpectrumPanelTest, ReadoutTellsTheCostOfTheFactors) {
 }
 
 TEST_F(SpectrumPanelTest, SaysWhatIsMissing) {
+  const lrc::test::TemporaryFolder cache;  // in which nothing is measured
+  const QByteArray before = qgetenv("XDG_CACHE_HOME");
+  qputenv("XDG_CACHE_HOME", QByteArray::fromStdString(cache.path().string()));
+  const auto restore = qScopeGuard([&] { qputenv("XDG_CACHE_HOME", before); });
   open(make_spectrum_panel);
   auto* measure = find<QPushButton>("measureButton");
   EXPECT_FALSE(measure->isVisible()) << "without a model there is nothing to measure";
