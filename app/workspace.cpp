@@ -260,6 +260,9 @@ QStringList Workspace::pendingChanges() const {
   change(tr("KV clip"), QString::number(double(before.cache.clip), 'f', 2), QString::number(double(now.cache.clip), 'f', 2));
   change(tr("KV zero points"), before.cache.symmetric ? tr("off") : tr("on"), now.cache.symmetric ? tr("off") : tr("on"));
   change(tr("rotation"), rotation(before.rotation), rotation(now.rotation));
+  change(tr("high precision"), QString::number(100 * before.rotation.high_share) + " %",
+         QString::number(100 * now.rotation.high_share) + " %");
+  change(tr("high bits"), QString::number(before.high_bits), QString::number(now.high_bits));
   change(tr("smoothing"), words(name(before.smoothing)), words(name(now.smoothing)));
   change(tr("smoothing strength"), QString::number(before.smoothing_strength), QString::number(now.smoothing_strength));
   change(tr("rank"), text(to_string(before.rank)), text(to_string(now.rank)));

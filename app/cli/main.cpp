@@ -37,6 +37,9 @@ void add_recipe_options(CLI::App& command, RecipeOptions& r) {
   add("--rotate", r.rotate,
       "quarot (R1, R2 folded, R4 and with quantized keys R3 online), folded (R1 and R2), none, a list: r1,r2,r3,r4, or FILE.safetensors "
       "with R1 and R2 (,r3,r4 behind it for the online ones)");
+  add("--high-precision", r.high_precision,
+      "Share of the principal directions of R1 and R2 that weights and activations hold in --high-bits (ResQ: 0.125); 0 = none");
+  add("--high-bits", r.high_bits, "2…8, of those directions");
   add("--smoothing", r.smoothing, "Channel scales folded in before the solve: smoothquant, awq, closed-form or none");
   add("--smoothing-strength", r.smoothing_strength, "α of smoothquant, 0…1");
   add("--rank", r.rank, "57, or 10% (rounded down, at least 1)");

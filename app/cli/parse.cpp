@@ -113,7 +113,9 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
   for (const auto& [field, text] : texts)
     if (*text) set_field(recipe, field, fields::value_of(**text), "the command line");
   if (o.smoothing_strength) set_field(recipe, "smoothing_strength", *o.smoothing_strength, "the command line");
-  const std::pair<const char*, const std::optional<int>*> counts[] = {{"refine", &o.refine}, {"steps", &o.steps}, {"square", &o.square}};
+  if (o.high_precision) set_field(recipe, "high_precision", *o.high_precision, "the command line");
+  const std::pair<const char*, const std::optional<int>*> counts[] = {
+      {"refine", &o.refine}, {"steps", &o.steps}, {"square", &o.square}, {"high_bits", &o.high_bits}};
   for (const auto& [field, count] : counts)
     if (*count) set_field(recipe, field, **count, "the command line");
   if (o.drift) set_field(recipe, "drift", *o.drift, "the command line");
@@ -123,6 +125,7 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
   if (o.gptq_damping) recipe.gptq_damping = *o.gptq_damping;
   if (o.rotate) {
     const auto old_seed = recipe.rotation.seed;
+    const double high_share = recipe.rotation.high_share;
     const std::string suffix = ".safetensors";
     if (*o.rotate == "folded") {
       recipe.rotation = {true, true, false, old_seed};
@@ -137,6 +140,7 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
     } else {
       set_field(recipe, "rotate", *o.rotate, "the command line");
     }
+    recipe.rotation.high_share = high_share;
   }
   if (o.rotate ? *o.rotate == "quarot" : o.kv_bits && *o.kv_bits != original.cache.bits)
     recipe.rotation.r3 = recipe.rotation.r3 || asks_for_r3(recipe);

@@ -25,6 +25,9 @@ void solve(const Context& context, const SolveOptions& options) {
   layer.out_features = w.rows();
   layer.in_features = w.columns();
   LayerScheme scheme = effective_scheme(recipe_of(options.recipe, {}), layer);
+  if (scheme.weight.high.any())
+    throw Error(ErrorKind::unsupported,
+                "lrc solve takes X as it is, and high-precision columns are those of a run's principal bases; set high_precision to 0.");
   scheme.store_rounded = false;
 
   const SiteStatistics site =

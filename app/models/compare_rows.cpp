@@ -122,6 +122,9 @@ std::vector<CompareRow> compare_runs(const RunEntry* a, const RunEntry* b, const
   });
   rows.choice(tr("Activation clip"), [](const Recipe& r) { return QString::number(double(r.activation.clip), 'f', 2); });
   rows.choice(tr("Rotation"), [](const Recipe& r) { return rotation_text(r.rotation); });
+  rows.choice(tr("High precision"), [](const Recipe& r) {
+    return r.rotation.high_share > 0 ? tr("%1 % in %2 bits").arg(100 * r.rotation.high_share).arg(r.high_bits) : tr("none");
+  });
   rows.choice(tr("Smoothing"), [](const Recipe& r) { return smoothing_text(r); });
   rows.choice(tr("Damping"), [](const Recipe& r) { return QString::number(r.damping, 'g', 3); });
   rows.choice(tr("Damped toward"),

@@ -48,8 +48,9 @@ void say_not_sampled(Notice& notice, Workspace& workspace) {
   } else if (workspace.measuring()) {
     notice.say(QObject::tr("Measuring; a sample of what enters each layer is written on the way."));
   } else if (!can_sample(workspace.draft())) {
-    notice.say(QObject::tr(
-        "Inputs behind smoothing or imported rotations are not sampled: what the file’s model has there cannot be told from them."));
+    notice.say(
+        QObject::tr("Inputs behind smoothing, imported rotations or principal bases are not sampled: what the file’s model has there "
+                    "cannot be told from them."));
   } else if (workspace.sampleFolder().empty()) {
     notice.say(QObject::tr("What enters each layer behind this rotation is not sampled yet. Measuring keeps 1 024 tokens of each input."),
                Notice::Tone::plain, QObject::tr("Measure"), [&workspace] { workspace.measure(); });

@@ -31,6 +31,7 @@ RecipeFields::RecipeFields(Workspace& workspace, QWidget* parent) : QWidget(pare
   make_cache();
   make_rotation();
   make_imported_rotation();
+  make_high_precision();
   make_smoothing();
   make_correction();
   make_correction_choices();

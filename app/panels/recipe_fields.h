@@ -59,6 +59,7 @@ class RecipeFields : public QWidget {
   void make_rotation();
   void make_imported_rotation();
   void make_smoothing();
+  void make_high_precision();
   void make_mix();
   /// A file's name with buttons to choose another and to do without one.
   ElidedLabel* add_file_row(FoldingSection* section, const QString& label, const char* object_name, const QString& choose_tip,
@@ -101,11 +102,12 @@ class RecipeFields : public QWidget {
   QComboBox *method_ = nullptr, *group_ = nullptr, *weight_clip_ = nullptr, *act_group_ = nullptr, *kv_group_ = nullptr,
             *rank_rule_ = nullptr, *damping_toward_ = nullptr, *range_finder_ = nullptr, *smoothing_ = nullptr;
   QSpinBox *passes_ = nullptr, *seed_ = nullptr, *tokens_ = nullptr, *context_ = nullptr, *held_out_ = nullptr, *skip_first_ = nullptr;
-  QSpinBox *refine_ = nullptr, *steps_ = nullptr, *square_ = nullptr;
+  QSpinBox *refine_ = nullptr, *steps_ = nullptr, *square_ = nullptr, *high_bits_ = nullptr;
   QCheckBox *deflate_ = nullptr, *r1_ = nullptr, *r2_ = nullptr, *r3_ = nullptr, *r4_ = nullptr, *skip_ = nullptr, *kv_zeros_ = nullptr;
   NumberBar *weight_bits_ = nullptr, *act_bits_ = nullptr, *kv_bits_ = nullptr;
   QSlider *act_clip_slider_ = nullptr, *rank_slider_ = nullptr;
-  QDoubleSpinBox *act_clip_ = nullptr, *kv_clip_ = nullptr, *smoothing_strength_ = nullptr, *mix_share_ = nullptr, *drift_ = nullptr;
+  QDoubleSpinBox *act_clip_ = nullptr, *kv_clip_ = nullptr, *smoothing_strength_ = nullptr, *high_share_ = nullptr, *mix_share_ = nullptr,
+                 *drift_ = nullptr;
   QLineEdit *layers_ = nullptr, *rank_ = nullptr, *damping_ = nullptr, *gptq_damping_ = nullptr;
   ElidedLabel *rank_note_ = nullptr, *rank_problem_ = nullptr, *group_note_ = nullptr, *rotation_note_ = nullptr, *kv_note_ = nullptr,
               *text_ = nullptr, *rotation_file_ = nullptr, *mix_ = nullptr;

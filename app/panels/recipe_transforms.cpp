@@ -1,5 +1,5 @@
-// The fields of the recipe that bring something from outside or change hands between layers: imported rotations, channel scales,
-// a second calibration text.
+// The fields of the recipe that bring something from outside or change hands between layers: imported rotations, principal
+// directions in more bits, channel scales, a second calibration text.
 #include <QComboBox>
 #include <QDoubleSpinBox>
 #include <QFileDialog>
@@ -60,6 +60,34 @@ void RecipeFields::choose_rotation() {
   } catch (const Error& error) {
     workspace_.banner(QString::fromUtf8(error.what()));
   }
+}
+
+void RecipeFields::make_high_precision() {
+  high_share_ = new QDoubleSpinBox(this);
+  high_share_->setObjectName("recipeHighPrecision");
+  high_share_->setRange(0, 100);
+  high_share_->setSingleStep(6.25);
+  high_share_->setDecimals(2);
+  high_share_->setSuffix(tr(" %"));
+  high_share_->setSpecialValueText(tr("none"));
+  high_share_->setLocale(QLocale::c());
+  high_share_->setToolTip(
+      tr("ResQ: R1 and R2 become principal bases, and this part of their directions, where inputs vary most, gets more bits in weights and "
+         "activations. The paper takes 12.5 %."));
+  add_row(rotation_section_, tr("High bits for"), high_share_);
+  connect(high_share_, &QDoubleSpinBox::valueChanged, this, [this](double value) {
+    edit(
+        tr("High precision → %1 %").arg(value, 0, 'g', 4), [value](Recipe& recipe) { recipe.rotation.high_share = value / 100; }, {}, 18);
+  });
+  high_bits_ = new QSpinBox(this);
+  high_bits_->setObjectName("recipeHighBits");
+  high_bits_->setRange(2, 8);
+  high_bits_->setToolTip(tr("Bits of these directions, in weights and activations."));
+  add_row(rotation_section_, tr("High bits"), high_bits_);
+  connect(high_bits_, &QSpinBox::valueChanged, this, [this](int value) {
+    edit(
+        tr("High bits → %1").arg(value), [value](Recipe& recipe) { recipe.high_bits = value; }, {}, 19);
+  });
 }
 
 void RecipeFields::make_smoothing() {
@@ -126,8 +154,12 @@ void RecipeFields::show_transforms() {
   const Recipe& draft = workspace_.draft();
   const auto file_name = [](const std::string& path) { return QFileInfo(QString::fromStdString(path)).fileName(); };
   const bool imported = !draft.rotation.file.empty();
-  rotation_file_->setText(imported ? file_name(draft.rotation.file) : tr("Hadamard"));
+  const bool principal = draft.rotation.high_share > 0;
+  rotation_file_->setText(imported ? file_name(draft.rotation.file) : principal ? tr("principal bases") : tr("Hadamard"));
   rotation_file_->setToolTip(QString::fromStdString(draft.rotation.file));
+  high_share_->setValue(100 * draft.rotation.high_share);
+  high_bits_->setValue(draft.high_bits);
+  high_bits_->setEnabled(principal);
   smoothing_->setCurrentIndex(smoothing_->findData(int(draft.smoothing)));
   smoothing_strength_->setValue(draft.smoothing_strength);
   smoothing_strength_->setEnabled(draft.smoothing == Smoothing::smoothquant);

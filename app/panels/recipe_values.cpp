@@ -137,7 +137,7 @@ void RecipeFields::show_values() {
   r4_->setChecked(rotation.r4);
   seed_->setValue(int(rotation.seed));
   Recipe all = draft;
-  all.rotation = {true, true, true, rotation.seed, true};
+  all.rotation = {true, true, true, rotation.seed, true, rotation.file, rotation.high_share};
   const auto possible = fitted_to(all, model).rotation;
   r1_->setEnabled(possible.r1 || rotation.r1);
   r2_->setEnabled(possible.r2 || rotation.r2);
@@ -258,6 +258,8 @@ void RecipeFields::show_summaries() {
   if (draft.rotation.r4) rotations << "R4";
   QString rotation = rotations.isEmpty() ? tr("none") : rotations.join(" ") + tr(", seed %1").arg(draft.rotation.seed);
   if (draft.rotation.any() && !draft.rotation.file.empty()) rotation = rotations.join(" ") + ", " + rotation_file_->text();
+  if (draft.rotation.high_share > 0)
+    rotation += tr(", %1 % in %2 bits").arg(plain_number(100 * draft.rotation.high_share)).arg(draft.high_bits);
   if (draft.smoothing != Smoothing::none) rotation += ", " + smoothing_->currentText();
   rotation_section_->setSummary(rotation);
   correction_section_->setSummary(

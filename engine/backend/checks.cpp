@@ -11,6 +11,8 @@ constexpr std::size_t most_columns = 131071;
 }  // namespace
 
 void check_weight(const QuantizedWeight& weight) {
+  if (weight.scheme.high.any())
+    throw Error(ErrorKind::unsupported, "A device holds one grid of a weight: high columns and the others are uploaded one by one.");
   const std::size_t rows = weight.out_features, columns = weight.in_features, group = weight.group_size();
   const bool fits = rows > 0 && columns > 0 && group > 0 && columns % group == 0 && weight.codes.size() == rows * columns &&
                     weight.scales.rows() == rows && weight.scales.columns() == columns / group &&
@@ -70,6 +72,8 @@ void check_rope(const RopeTable& table, std::size_t head_dim) {
 }
 
 std::size_t activation_group(const ActivationScheme& scheme, std::size_t width) {
+  if (scheme.high.any())
+    throw Error(ErrorKind::unsupported, "A device quantizes one part of an input at a time: high columns, then the others.");
   const std::size_t group = scheme.group_size == 0 ? width : scheme.group_size;
   if (group == 0 || width % group != 0)
     throw Error(ErrorKind::bad_input, "Activation groups of " + std::to_string(scheme.group_size) + " do not divide the width " +

@@ -9,6 +9,7 @@
 #include "correction/linalg.h"
 #include "correction/low_rank_steps.h"
 #include "correction/methods.h"
+#include "quantization/column_parts.h"
 #include "tensor/dtype.h"
 
 namespace lrc {
@@ -112,6 +113,14 @@ void check(const SolveRequest& request, const SolveMethod& method) {
     throw Error(ErrorKind::bad_input, layer + ": the number of steps must be 1 to 100000, not " + std::to_string(scheme.steps) + ".");
   if (scheme.base != "rtn" && scheme.base != "gptq")
     throw Error(ErrorKind::bad_input, layer + ": the base quantizer is rtn or gptq, not \"" + scheme.base + "\".");
+  if (scheme.weight.high.any() && method.moves_weights)
+    throw Error(ErrorKind::unsupported, layer + ": " + scheme.method +
+                                            " learns one grid for all columns, and high-precision columns have their own; choose another "
+                                            "method, or set high_precision to 0.");
+  if (scheme.weight.high.any() && scheme.pair_input == PairInput::quantized && scheme.rank > 0)
+    throw Error(ErrorKind::unsupported, layer +
+                                            ": a correction on the quantized activation is not part of this version where some columns "
+                                            "are held in more bits; choose the unquantized one, or set high_precision to 0.");
   if (!method.corrects_base && method.uses_rank && scheme.pair_input == PairInput::quantized)
     throw Error(ErrorKind::unsupported,
                 layer + ": the correction of " + scheme.method +
@@ -313,9 +322,12 @@ LayerSize layer_size(const LayerScheme& scheme, std::size_t out_features, std::s
     size.code_bits = 16 * weights;
     return size;
   }
-  size.code_bits = std::size_t(scheme.weight.bits) * weights;
-  const std::size_t group = scheme.weight.group_size == 0 ? in_features : scheme.weight.group_size;
-  const std::size_t scales = out_features * (group == 0 ? 0 : in_features / group);
+  const std::size_t high = high_width(scheme.weight.high, in_features), low = in_features - high;
+  size.code_bits = out_features * (std::size_t(scheme.weight.bits) * low + std::size_t(scheme.weight.high.bits) * high);
+  const auto groups = [&](std::size_t width) {
+    return width == 0 ? 0 : width / (scheme.weight.group_size == 0 ? width : scheme.weight.group_size);
+  };
+  const std::size_t scales = out_features * (groups(high) + groups(low));
   // float16 with a zero point as wide as a code, or a byte with nvfp4's one float32 for all.
   if (scheme.weight.format == NumberFormat::integer)
     size.scale_bits = scales * (16 + (scheme.weight.symmetric ? 0 : std::size_t(scheme.weight.bits)));

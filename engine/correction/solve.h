@@ -31,8 +31,6 @@ struct Damping {
   auto operator<=>(const Damping&) const = default;
 };
 
-struct IncrementedWeight;  // correction/increments.h
-
 /// How the directions of a pair are found: from the whole eigenproblem, or by the randomized range finder where the rank is small
 /// against it (correction/range_finder.h). Its random start belongs to the layer.
 enum class RangeFinder { exact, randomized };

@@ -89,11 +89,12 @@ void cache_check(const ExportSource& source, std::vector<Check>& checks) {
 
 /// Blocks of GGUF hold symmetric integers with float16 scales, and an adapter acts on what llama.cpp makes of the activation.
 void format_check(const Plans& plans, std::vector<Check>& checks) {
-  std::size_t other = 0, on_codes = 0;
+  std::size_t other = 0, on_codes = 0, parted = 0;
   std::string example;
   for (const auto& plan : plans) {
     if (!plan.quantized) continue;
     const auto& weight = plan.scheme->weight;
+    parted += weight.high.any();
     on_codes += plan.rank != 0 && plan.scheme->pair_input == PairInput::quantized;
     if (weight.format == NumberFormat::integer && weight.symmetric) continue;
     ++other;
@@ -105,6 +106,11 @@ void format_check(const Plans& plans, std::vector<Check>& checks) {
                       part_of(other, plans.size()) + " cannot be written exactly (" + example +
                           "): GGUF's blocks are written from symmetric integers with one scale each.",
                       "Solve again with the weight format int and without zero points.", ""});
+  if (parted != 0)
+    checks.push_back({"high-precision-columns", CheckStatus::refused,
+                      part_of(parted, plans.size()) +
+                          " hold their principal directions in more bits than the others, and a matrix of GGUF has one type.",
+                      "Solve again with high_precision 0.", ""});
   if (on_codes != 0)
     checks.push_back(
         {"adapter-input", CheckStatus::refused,

@@ -142,6 +142,7 @@ std::vector<LayerInfo> Architecture::block_layers(const ModelConfig& config, std
     layer.role = role;
     layer.expert = expert;
     std::tie(layer.out_features, layer.in_features) = layer_shape(config, role);
+    if (site_of(role) == SiteKind::attention_output) layer.input_period = config.head_dim;
     result.push_back(std::move(layer));
   };
   for (const Layer& layer : layers)

@@ -66,6 +66,7 @@ struct LayerInfo {
   std::size_t out_features = 0, in_features = 0;
   DType dtype = DType::f32;
   std::size_t expert = no_expert;
+  std::size_t input_period = 0;  ///< of an input made of equal parts (heads): their width; 0 = it is one
   Site site() const { return {block, site_of(role), expert}; }
   std::size_t parameters() const { return out_features * in_features; }
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "quantization/column_parts.h"
 
 namespace lrc {
 
@@ -32,7 +33,15 @@ DeviceLinear Uploader::linear(const LinearWeights& linear) {
     if (linear.quantized->out_features != result.out_features || linear.quantized->in_features != result.in_features) {
       throw Error(ErrorKind::bad_input, "The quantized weight of " + linear.info.name + " does not have the shape of that layer.");
     }
-    result.quantized = backend_.upload_quantized(*linear.quantized);
+    if (linear.quantized->scheme.high.any()) {
+      const WeightParts parts = take_apart(*linear.quantized);
+      result.quantized = backend_.upload_quantized(parts.low);
+      result.quantized_high = backend_.upload_quantized(parts.high);
+      result.high = linear.quantized->scheme.high;
+      bytes_ += result.quantized_high->bytes;
+    } else {
+      result.quantized = backend_.upload_quantized(*linear.quantized);
+    }
     result.activation = linear.activation;
     result.pair_input = linear.pair_input;
     bytes_ += result.quantized->bytes;

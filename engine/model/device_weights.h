@@ -13,6 +13,8 @@ struct DeviceLinear {
   std::size_t out_features = 0, in_features = 0;
   std::unique_ptr<DeviceMatrix> matrix;  // either this
   std::unique_ptr<DeviceQuantizedMatrix> quantized;
+  std::unique_ptr<DeviceQuantizedMatrix> quantized_high;  // of the high columns; `quantized` then has the others
+  HighColumns high;
   std::unique_ptr<DevicePair> pair;  // beside `quantized`; none at rank 0
   ActivationScheme activation;
   PairInput pair_input = PairInput::unquantized;

@@ -44,10 +44,11 @@ RotationFileParts parts_of(const SafetensorsFile& file) {
   return parts;
 }
 
-void check_shape(const SafetensorsFile& file, const std::string& name, std::size_t order, const char* what) {
+/// One matrix of that order, or as many as `stacked` one below the other.
+void check_shape(const SafetensorsFile& file, const std::string& name, std::size_t order, const char* what, std::size_t stacked = 1) {
   const auto* entry = file.find(name);
   if (!entry) refuse(file.path(), name + " is missing; an R2 is needed for every block or for none");
-  if (entry->shape != std::vector<std::size_t>{order, order}) {
+  if (entry->shape != std::vector<std::size_t>{order, order} && entry->shape != std::vector<std::size_t>{stacked * order, order}) {
     std::string shape;
     for (const auto size : entry->shape) shape += (shape.empty() ? "" : " × ") + std::to_string(size);
     refuse(file.path(), name + " is " + shape + ", and the model's " + what + " is " + std::to_string(order) + " wide");
@@ -58,7 +59,7 @@ RotationFileParts check(const SafetensorsFile& file, const ModelConfig& config) 
   const RotationFileParts parts = parts_of(file);
   if (parts.r1) check_shape(file, std::string(kR1), config.hidden_size, "residual stream");
   if (!parts.r2) return parts;
-  for (std::size_t block = 0; block < config.blocks; ++block) check_shape(file, r2_name(block), config.head_dim, "head");
+  for (std::size_t block = 0; block < config.blocks; ++block) check_shape(file, r2_name(block), config.head_dim, "head", config.kv_heads);
   if (file.entries().size() != config.blocks + std::size_t(parts.r1))
     refuse(file.path(), "it holds an R2 for a block that the model with its " + std::to_string(config.blocks) + " blocks does not have");
   return parts;
@@ -68,10 +69,15 @@ MatrixD read_orthogonal(const SafetensorsFile& file, const std::string& name) {
   MatrixD matrix = file.read_double(name);
   for (const double value : matrix.flat())
     if (!std::isfinite(value)) refuse(file.path(), name + " holds a value that is no number");
-  const MatrixD product = linalg::gram(matrix);
   double worst = 0;
-  for (std::size_t r = 0; r < product.rows(); ++r)
-    for (std::size_t c = 0; c < product.columns(); ++c) worst = std::max(worst, std::abs(product(r, c) - (r == c ? 1.0 : 0.0)));
+  const std::size_t order = matrix.columns();
+  for (std::size_t first = 0; first < matrix.rows(); first += order) {
+    MatrixD one(order, order);
+    std::copy_n(matrix.row(first), one.size(), one.data());
+    const MatrixD product = linalg::gram(one);
+    for (std::size_t r = 0; r < order; ++r)
+      for (std::size_t c = 0; c < order; ++c) worst = std::max(worst, std::abs(product(r, c) - (r == c ? 1.0 : 0.0)));
+  }
   if (worst <= kTolerance) return matrix;
   char deviation[32];
   std::snprintf(deviation, sizeof deviation, "%.2g", worst);
@@ -101,7 +107,19 @@ std::shared_ptr<const ImportedRotations> read_rotations(const std::filesystem::p
 }
 
 std::shared_ptr<const ImportedRotations> rotations_of(const RotationChoice& choice, const ModelConfig& config) {
+  if (choice.file.empty() && choice.high_share > 0)
+    throw Error(
+        ErrorKind::unsupported,
+        "High precision for principal directions takes their bases, which only a run finds; run the recipe, set high_precision to 0, "
+        "or name the transforms/rotation.safetensors of such a run as the rotations' file.");
   return choice.file.empty() ? nullptr : read_rotations(choice.file, config, choice);
+}
+
+void save_rotations(const std::filesystem::path& file, const ImportedRotations& rotations) {
+  SafetensorsWriter out;
+  if (!rotations.r1.empty()) out.add(std::string(kR1), rotations.r1);
+  for (std::size_t block = 0; block < rotations.r2.size(); ++block) out.add(r2_name(block), rotations.r2[block]);
+  out.write(file);
 }
 
 }  // namespace lrc

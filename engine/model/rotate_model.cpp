@@ -110,29 +110,43 @@ void fold_norms(ModelWeights& weights) {
   weights.config.norm = NormKind::rms;
 }
 
-/// Q of the stream or of a head: made of Hadamard matrices, or imported (n, n), in float64 and rounded once like the others.
+/// Q of the stream or of a head: made of Hadamard matrices, or given (n, n), in float64 and rounded once like the others. Given ones
+/// may be several, stacked (m · n, n): each for as many vectors in a row as the others.
 using Rotation = std::variant<ResidualRotation, HadamardOrder, const MatrixD*>;
+
+/// The m-th of stacked square matrices.
+MatrixD matrix_of(const MatrixD& stacked, std::size_t m) {
+  MatrixD matrix(stacked.columns(), stacked.columns());
+  std::copy_n(stacked.data() + m * matrix.size(), matrix.size(), matrix.data());
+  return matrix;
+}
 
 /// W ← W Q, rows cut into vectors as long as Q.
 void turn_rows(const Rotation& rotation, MatrixF& weight) {
   if (const auto* residual = std::get_if<ResidualRotation>(&rotation)) return rotate_input_side(*residual, weight);
   if (const auto* head = std::get_if<HadamardOrder>(&rotation)) return rotate_heads_input_side(*head, weight);
-  const MatrixD& matrix = *std::get<const MatrixD*>(rotation);
-  MatrixD vectors(weight.size() / matrix.rows(), matrix.rows());
-  std::copy(weight.flat().begin(), weight.flat().end(), vectors.data());
-  vectors = linalg::multiply(vectors, matrix);
-  std::transform(vectors.flat().begin(), vectors.flat().end(), weight.data(), [](double value) { return float(value); });
+  const MatrixD& matrices = *std::get<const MatrixD*>(rotation);
+  const std::size_t order = matrices.columns(), count = matrices.rows() / order, width = weight.columns() / count;
+  for (std::size_t m = 0; m < count; ++m) {
+    MatrixD vectors(weight.rows() * (width / order), order);
+    for (std::size_t r = 0; r < weight.rows(); ++r) std::copy_n(weight.row(r) + m * width, width, vectors.data() + r * width);
+    vectors = linalg::multiply(vectors, matrix_of(matrices, m));
+    for (std::size_t r = 0; r < weight.rows(); ++r)
+      std::transform(vectors.data() + r * width, vectors.data() + (r + 1) * width, weight.row(r) + m * width,
+                     [](double value) { return float(value); });
+  }
 }
 
 /// W ← Qᵀ W, columns cut likewise.
 void turn_columns(const Rotation& rotation, MatrixF& weight) {
   if (const auto* residual = std::get_if<ResidualRotation>(&rotation)) return rotate_output_side(*residual, weight);
   if (const auto* head = std::get_if<HadamardOrder>(&rotation)) return rotate_heads_output_side(*head, weight);
-  const MatrixD& matrix = *std::get<const MatrixD*>(rotation);
-  for (std::size_t first = 0; first < weight.rows(); first += matrix.rows()) {
-    MatrixD part(matrix.rows(), weight.columns());
+  const MatrixD& matrices = *std::get<const MatrixD*>(rotation);
+  const std::size_t order = matrices.columns(), vectors_of_each = weight.rows() / matrices.rows();
+  for (std::size_t first = 0; first < weight.rows(); first += order) {
+    MatrixD part(order, weight.columns());
     std::copy_n(weight.row(first), part.size(), part.data());
-    part = linalg::multiply(matrix, part, true);
+    part = linalg::multiply(matrix_of(matrices, first / order / vectors_of_each), part, true);
     std::transform(part.flat().begin(), part.flat().end(), weight.row(first), [](double value) { return float(value); });
   }
 }
@@ -165,16 +179,16 @@ void rotate_values(const Rotation& head, const ModelConfig& config, LinearWeight
 
 void rotate_weights(ModelWeights& weights, const RotationChoice& choice, const ImportedRotations* imported) {
   if (!choice.any()) return;
-  assert((choice.file.empty() || imported) && "the matrices of the file that the choice names");
+  assert((!choice.matrices() || imported) && "the matrices that the choice names");
   const ModelConfig& config = weights.config;
   // All orders first: an impossible choice leaves the weights as they were.
   std::optional<Rotation> residual, head;
   std::optional<HadamardOrder> feed_forward, query_key;
-  if (choice.r1 && !choice.file.empty())
+  if (choice.r1 && choice.matrices())
     residual = &imported->r1;
   else if (choice.r1)
     residual = ResidualRotation{hadamard_for(config.hidden_size, "residual stream (R1)"), random_signs(config.hidden_size, choice.seed)};
-  if (choice.r2 && choice.file.empty()) head = hadamard_for(config.head_dim, "values within a head (R2)");
+  if (choice.r2 && !choice.matrices()) head = hadamard_for(config.head_dim, "values within a head (R2)");
   if (choice.r3) query_key = hadamard_for(config.head_dim, "queries and keys (R3)");
   if (choice.r4) feed_forward = hadamard_for(config.feed_forward, "input of down_proj (R4)");
 
@@ -189,7 +203,7 @@ void rotate_weights(ModelWeights& weights, const RotationChoice& choice, const I
         const Role role = linear.info.role;
         if (residual) rotate_stream_side(*residual, linear);
         std::optional<Rotation> of_values = head;
-        if (choice.r2 && !choice.file.empty()) of_values = &imported->r2.at(linear.info.block);
+        if (choice.r2 && choice.matrices()) of_values = &imported->r2.at(linear.info.block);
         if (of_values && (role == Role::v_proj || role == Role::qkv_proj)) rotate_values(*of_values, config, linear);
         if (of_values && role == Role::o_proj) change(linear, [&](MatrixF& weight) { turn_rows(*of_values, weight); });
         if (feed_forward && site_of(role) == SiteKind::mlp_hidden)

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "model/device_weights.h"
 #include "model/expert_routing.h"
+#include "quantization/column_parts.h"
 
 namespace lrc {
 namespace {
@@ -40,6 +41,8 @@ struct Transformer::Parts {
   Scratch chunk, placed, normed, query, key, value, fused, attended, projected, gate, up, routed, expert_in, expert_out;
   Scratch head_rows, head_normed, logit_rows, dequantized;
   DeviceActivation activation;
+  Scratch high_columns, low_columns, high_product;  // of a site with high columns
+  DeviceActivation high_activation, low_activation;
   Buffer last_hidden;  // of the last forward(), before the final norm
   std::size_t last_tokens = 0;
   std::vector<float> observed;
@@ -57,6 +60,28 @@ struct Transformer::Parts {
     observer(site, observed.data(), tokens, width);
   }
 
+  /// The columns of x (tokens, width) that `high` names, and the others.
+  void take_apart(const Buffer& x, std::size_t tokens, std::size_t width, const HighColumns& high) {
+    // Heads are rows here: the columns of all of them are taken at once, in their order.
+    const std::size_t period = high.period == 0 ? width : high.period, rows = tokens * (width / period), low = period - high.count;
+    backend->take_columns(x, rows, period, 0, high.count, high_columns.of(*backend, rows * high.count));
+    backend->take_columns(x, rows, period, high.count, low, low_columns.of(*backend, rows * low));
+  }
+
+  /// y (tokens, out) = the sum of what a layer's two parts make of theirs.
+  void multiply_parts(const DeviceLinear& linear, std::size_t tokens, const Buffer& y) {
+    const std::size_t count = tokens * linear.out_features, high = high_width(linear.high, linear.in_features);
+    const Buffer& sum = high_product.of(*backend, count);
+    if (linear.activation.off()) {
+      backend->multiply_quantized_float(*linear.quantized, low_columns.of(*backend, tokens * (linear.in_features - high)), tokens, y);
+      backend->multiply_quantized_float(*linear.quantized_high, high_columns.of(*backend, tokens * high), tokens, sum);
+    } else {
+      backend->multiply_quantized(*linear.quantized, low_activation, y);
+      backend->multiply_quantized(*linear.quantized_high, high_activation, sum);
+    }
+    backend->add(y, sum, count);
+  }
+
   /// The one place where linear layers read their input x (tokens, width): online rotation, listening, quantization (once for
   /// all layers of the site), then each layer's product, its pair, which takes the unquantized input, and its bias.
   void run_site(const Site& site, const Buffer& x, std::size_t tokens, const BranchControl& branch, const SiteObserver& observer,
@@ -70,12 +95,28 @@ struct Transformer::Parts {
     if (observer) observe(observer, site, x, tokens, width);
 
     std::optional<ActivationScheme> quantized_by, dequantized_by;
+    const HighColumns* taken_apart_by = nullptr;
+    const ActivationScheme* parts_quantized_by = nullptr;
     for (const auto& [layer, y] : outputs) {
       const DeviceLinear& linear = *layer;
       if (linear.matrix) {
         backend->multiply(*linear.matrix, x, 0, tokens, y);
       } else {
-        if (linear.activation.off()) {
+        if (linear.quantized_high) {
+          if (!taken_apart_by || *taken_apart_by != linear.high) {
+            take_apart(x, tokens, width, linear.high);
+            parts_quantized_by = nullptr;
+          }
+          taken_apart_by = &linear.high;
+          if (!linear.activation.off() && (!parts_quantized_by || *parts_quantized_by != linear.activation)) {
+            const std::size_t high = high_width(linear.high, width);
+            backend->quantize(high_columns.of(*backend, tokens * high), tokens, high, high_part(linear.activation), high_activation);
+            backend->quantize(low_columns.of(*backend, tokens * (width - high)), tokens, width - high, low_part(linear.activation),
+                              low_activation);
+            parts_quantized_by = &linear.activation;
+          }
+          multiply_parts(linear, tokens, y);
+        } else if (linear.activation.off()) {
           backend->multiply_quantized_float(*linear.quantized, x, tokens, y);
         } else {
           if (quantized_by != linear.activation) backend->quantize(x, tokens, width, linear.activation, activation);

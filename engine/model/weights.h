@@ -65,6 +65,10 @@ struct RotationChoice {
   std::uint64_t seed = 0;
   bool r3 = false;        ///< touches no weight: it cancels between queries and keys, and spreads outliers of keys that are to be quantized
   std::string file = {};  ///< not empty: R1 and R2 are the matrices of this file (model/imported_rotations.h), not Hadamard ones
+  /// Above 0: R1 and R2 are principal bases of what the layers read, this share of their directions first (ResQ, methods.md 4.15;
+  /// model/principal_rotations.h). A run finds them before its first block, unless `file` holds them already.
+  double high_share = 0;
+  bool matrices() const { return !file.empty() || high_share > 0; }  ///< R1 and R2 are given as matrices
   bool any() const { return r1 || r2 || r3 || r4; }
   bool folded() const { return r1 || r2; }
   bool operator==(const RotationChoice&) const = default;
@@ -74,7 +78,7 @@ struct RotationChoice {
 /// move into those of the layers behind them, and whatever is added to the residual stream loses its mean. Layers without a
 /// float weight are passed over; where a layer norm's bias would be folded into them that is a mistake of the caller.
 /// A width without a Hadamard order throws Error(unsupported) naming it and leaves the weights as they were.
-/// `imported`: the matrices of `choice.file`, if it names one.
+/// `imported`: the matrices of R1 and R2 where the choice says that they are given (RotationChoice::matrices).
 void rotate_weights(ModelWeights& weights, const RotationChoice& choice, const ImportedRotations* imported = nullptr);
 
 }  // namespace lrc

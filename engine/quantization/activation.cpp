@@ -1,12 +1,14 @@
 #include "quantization/activation.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <cstdint>
 #include <string>
 
 #include "base/error.h"
 #include "quantization/block_grid.h"
+#include "quantization/column_parts.h"
 
 namespace lrc {
 namespace {
@@ -142,7 +144,47 @@ void for_numbers(const float* x, std::size_t tokens, std::size_t width, const Gr
   }
 }
 
+/// Calls quantize(x of the part, tokens, its scheme, its columns, its first group) for the high columns, then for the others. All values
+/// of x are read before the second call, so that results may be put over them.
+template <typename Quantize>
+void for_parts(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, const Quantize& quantize) {
+  const ColumnParts columns = column_parts(scheme.high, width);
+  const auto gather = [&](const std::vector<std::uint32_t>& places) {
+    MatrixF part(tokens, places.size());
+    for (std::size_t t = 0; t < tokens; ++t)
+      for (std::size_t c = 0; c < places.size(); ++c) part(t, c) = x[t * width + places[c]];
+    return part;
+  };
+  const MatrixF high = gather(columns.high), low = gather(columns.low);
+  const ActivationScheme of_high = high_part(scheme);
+  quantize(high, of_high, columns.high, std::size_t(0));
+  quantize(low, low_part(scheme), columns.low, activation_groups(of_high, columns.high.size()));
+}
+
+void quantize_parts(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::int8_t* codes,
+                    float* scales, std::int8_t* zeros) {
+  const std::size_t all_groups = activation_groups(scheme, width);
+  for_parts(x, tokens, width, scheme,
+            [&](const MatrixF& part, const ActivationScheme& own, const std::vector<std::uint32_t>& places, std::size_t first_group) {
+              const std::size_t groups = activation_groups(own, part.columns());
+              std::vector<std::int8_t> numbers(part.size()), zero_points(tokens * groups);
+              MatrixF steps(tokens, groups);
+              quantize_activations(part.data(), tokens, part.columns(), own, numbers.data(), steps.data(), zero_points.data());
+              for (std::size_t t = 0; t < tokens; ++t) {
+                for (std::size_t c = 0; c < places.size(); ++c) codes[t * width + places[c]] = numbers[t * places.size() + c];
+                std::copy_n(steps.row(t), groups, scales + t * all_groups + first_group);
+                if (zeros) std::copy_n(zero_points.data() + t * groups, groups, zeros + t * all_groups + first_group);
+              }
+            });
+}
+
 }  // namespace
+
+std::size_t activation_groups(const ActivationScheme& scheme, std::size_t width) {
+  const auto of = [&](std::size_t columns) { return columns == 0 ? 0 : columns / (scheme.group_size == 0 ? columns : scheme.group_size); };
+  const std::size_t high = high_width(scheme.high, width);
+  return of(high) + of(width - high);
+}
 
 int highest_code(int bits) { return (1 << (bits - 1)) - 1; }
 int lowest_code(int bits) { return -(1 << (bits - 1)); }
@@ -156,7 +198,9 @@ float activation_scale_factor(const ActivationScheme& scheme) {
   return float(double(scheme.clip) / double(scheme.symmetric ? highest_code(scheme.bits) : (1 << scheme.bits) - 1));
 }
 
-bool has_plain_codes(const ActivationScheme& scheme) { return scheme.symmetric && scheme.format == NumberFormat::integer; }
+bool has_plain_codes(const ActivationScheme& scheme) {
+  return scheme.symmetric && scheme.format == NumberFormat::integer && !scheme.high.any();
+}
 
 int activation_code(float x, float scale, int lowest, int highest) {
   if (scale == 0.0f) return 0;
@@ -165,6 +209,7 @@ int activation_code(float x, float scale, int lowest, int highest) {
 
 void quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::int8_t* codes,
                           float* scales, std::int8_t* zeros) {
+  if (scheme.high.any()) return quantize_parts(x, tokens, width, scheme, codes, scales, zeros);
   for_numbers(
       x, tokens, width, grid_of(width, scheme), [&](std::size_t i, float number, float) { codes[i] = std::int8_t(int(number)); },
       [&](std::size_t group, const Range& range) {
@@ -175,6 +220,7 @@ void quantize_activations(const float* x, std::size_t tokens, std::size_t width,
 
 void quantize_unsigned(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::uint8_t* codes,
                        float* scales, std::uint8_t* zeros) {
+  assert(!scheme.high.any());
   float lowest = 0;
   for_numbers(
       x, tokens, width, grid_of(width, scheme), [&](std::size_t i, float number, float) { codes[i] = std::uint8_t(int(number - lowest)); },
@@ -190,6 +236,13 @@ void fake_quantize_activations(const float* x, std::size_t tokens, std::size_t w
     if (y != x) std::copy_n(x, tokens * width, y);
     return;
   }
+  if (scheme.high.any())
+    return for_parts(x, tokens, width, scheme,
+                     [&](MatrixF part, const ActivationScheme& own, const std::vector<std::uint32_t>& places, std::size_t) {
+                       fake_quantize_activations(part.data(), tokens, part.columns(), own, part.data());
+                       for (std::size_t t = 0; t < tokens; ++t)
+                         for (std::size_t c = 0; c < places.size(); ++c) y[t * width + places[c]] = part(t, c);
+                     });
   for_numbers(
       x, tokens, width, grid_of(width, scheme), [&](std::size_t i, float number, float scale) { y[i] = number * scale; },
       [](std::size_t, const Range&) {});

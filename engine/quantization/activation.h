@@ -21,16 +21,20 @@ int activation_code(float x, float scale, int lowest, int highest);
 
 /// Whole numbers (tokens, width) and scales (tokens, groups) of x (tokens, width): value = number · scale in every format
 /// (scheme.h). Asymmetric: the numbers are code − zero, and `zeros` (tokens, groups), where given, receives the zero points.
-/// E2M1 elements are doubled and their scales halved. Scale of an all-zero group is 0, numbers 0.
+/// E2M1 elements are doubled and their scales halved. Scale of an all-zero group is 0, numbers 0. High columns are quantized as a
+/// matrix of their own, the others as another (column_parts.h); numbers stand in their columns, groups of the high part come first.
 /// Throws Error(bad_input) when the group size does not divide the width, Error(numerical) on NaN or infinity.
 void quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::int8_t* codes,
                           float* scales, std::int8_t* zeros = nullptr);
 /// The same numbers counted from 0: codes (tokens, width) with value = (code − zero) · scale; zeros (tokens, groups), 2^(b−1) for
-/// symmetric schemes. Holds 8 bits with zero points, too. Integer formats only.
+/// symmetric schemes. Holds 8 bits with zero points, too. Integer formats without high columns only.
 void quantize_unsigned(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::uint8_t* codes,
                        float* scales, std::uint8_t* zeros);
 /// Quantize-dequantize: y = number · scale. x and y may be the same.
 void fake_quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, float* y);
+
+/// Scales of a token of this width.
+std::size_t activation_groups(const ActivationScheme& scheme, std::size_t width);
 
 /// Whether the one integer kernel of every device makes these codes (symmetric integers); the other formats have the definition of
 /// activation.cpp alone.

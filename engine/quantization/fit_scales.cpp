@@ -12,6 +12,7 @@
 #include "base/parallel.h"
 #include "quantization/activation.h"
 #include "quantization/block_grid.h"
+#include "quantization/column_parts.h"
 #include "quantization/quantized_weight.h"
 #include "tensor/dtype.h"
 
@@ -181,6 +182,11 @@ Range range_of(double smallest, double largest, const WeightScheme& scheme) {
 
 WeightGrid fit_grid(const MatrixD& weight, const WeightScheme& scheme, bool round_to_half) {
   check_scheme(scheme, weight.columns(), "A weight");
+  if (scheme.high.any()) {
+    const ColumnParts parts = column_parts(scheme.high, weight.columns());
+    return join_grids(fit_grid(take_columns(weight, parts.high), high_part(scheme), round_to_half),
+                      fit_grid(take_columns(weight, parts.low), low_part(scheme), round_to_half));
+  }
   const std::size_t group = scheme.group_size == 0 ? weight.columns() : scheme.group_size;
   const std::size_t groups = group == 0 ? 0 : weight.columns() / group;
   for (std::size_t i = 0; i < weight.size(); ++i)

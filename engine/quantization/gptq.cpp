@@ -78,8 +78,8 @@ struct Job {
   MatrixD& weight;  // (out, in) in the order of processing; consumed
   const MatrixD& upper;
   const std::vector<std::size_t>& order;  // original column of each processed one
-  WholeNumbers numbers;
-  std::size_t group = 0, groups = 0;
+  ColumnGrid columns;
+  std::size_t groups = 0;
   QuantizedWeight& result;
 };
 
@@ -103,9 +103,10 @@ double process_rows(const Job& job, std::size_t begin, std::size_t end) {
         double* w = job.weight.row(begin + r);
         for (std::size_t j = first; j < last; ++j) {
           const std::size_t column = job.order[j];
-          const double scale = job.result.scales(begin + r, column / job.group);
-          const double zero = job.result.zeros.empty() ? 0 : job.result.zeros[(begin + r) * job.groups + column / job.group];
-          const double whole = scale == 0 ? 0.0 : job.numbers.nearest(w[j] / scale, zero);
+          const std::size_t group = job.columns.group[column];
+          const double scale = job.result.scales(begin + r, group);
+          const double zero = job.result.zeros.empty() ? 0 : job.result.zeros[(begin + r) * job.groups + group];
+          const double whole = scale == 0 ? 0.0 : job.columns.numbers[column].nearest(w[j] / scale, zero);
           job.result.codes[(begin + r) * n + column] = std::int8_t(whole + zero);
           const double* u = job.upper.row(j);
           const double error = (w[j] - whole * scale) / u[j];
@@ -148,7 +149,7 @@ GptqResult run(const MatrixD& weight, const MatrixD& hessian, const WeightScheme
     h = permuted(h, order);
   }
   const MatrixD upper = factor_of(std::move(h), options.damping);
-  const Job job{work, upper, order, WholeNumbers(scheme), result.weight.group_size(), result.weight.groups(), result.weight};
+  const Job job{work, upper, order, column_grid(scheme, n), result.weight.groups(), result.weight};
   std::vector<double> sums((weight.rows() + kRowsPerTask - 1) / kRowsPerTask);
   parallel_for(weight.rows(), kRowsPerTask,
                [&](std::size_t begin, std::size_t end) { sums[begin / kRowsPerTask] = process_rows(job, begin, end); });

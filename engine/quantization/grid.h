@@ -26,4 +26,11 @@ struct WholeNumbers {
   }
 };
 
+/// Of each column of a weight: the group whose scale and zero point it has, and the whole numbers that it may take.
+struct ColumnGrid {
+  std::vector<std::uint32_t> group;
+  std::vector<WholeNumbers> numbers;
+};
+ColumnGrid column_grid(const WeightScheme& scheme, std::size_t in_features);
+
 }  // namespace lrc

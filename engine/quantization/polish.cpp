@@ -13,14 +13,15 @@ namespace {
 constexpr std::size_t kRowsPerTask = 16;
 
 // One sweep over a row; gradient = H (t − ŵ). Returns whether a code moved.
-bool sweep(std::int8_t* codes, const double* scales, const std::int8_t* zeros, std::size_t group, const WholeNumbers& numbers,
-           const MatrixD& hessian, double* gradient) {
+bool sweep(std::int8_t* codes, const double* scales, const std::int8_t* zeros, const ColumnGrid& columns, const MatrixD& hessian,
+           double* gradient) {
   bool moved = false;
   for (std::size_t j = 0; j < hessian.rows(); ++j) {
-    const double scale = scales[j / group], curvature = hessian(j, j);
+    const std::size_t group = columns.group[j];
+    const double scale = scales[group], curvature = hessian(j, j);
     if (scale == 0 || !(curvature > 0)) continue;
-    const double zero = zeros ? zeros[j / group] : 0, now = codes[j] - zero;
-    const double wanted = numbers.nearest(now + gradient[j] / curvature / scale, zero);
+    const double zero = zeros ? zeros[group] : 0, now = codes[j] - zero;
+    const double wanted = columns.numbers[j].nearest(now + gradient[j] / curvature / scale, zero);
     const double step = (wanted - now) * scale;
     // A tie changes nothing; only a true descent is taken, so that sweeps end.
     if (step == 0 || !(step * (step * curvature - 2 * gradient[j]) < 0)) continue;
@@ -36,8 +37,8 @@ bool sweep(std::int8_t* codes, const double* scales, const std::int8_t* zeros, s
 
 void polish_codes(QuantizedWeight& weight, const MatrixD& target, const MatrixD& hessian, int sweeps) {
   use_one_blas_thread();
-  const std::size_t n = weight.in_features, group = weight.group_size(), groups = weight.groups();
-  const WholeNumbers numbers(weight.scheme);
+  const std::size_t n = weight.in_features, groups = weight.groups();
+  const ColumnGrid columns = column_grid(weight.scheme, n);
   MatrixD difference = target;
   const MatrixD values = weight.dequantize();
   for (std::size_t i = 0; i < difference.size(); ++i) difference.data()[i] -= values.data()[i];
@@ -48,7 +49,7 @@ void polish_codes(QuantizedWeight& weight, const MatrixD& target, const MatrixD&
     for (std::size_t r = begin; r < end; ++r)
       for (int i = 0; i < sweeps; ++i)
         if (!sweep(weight.codes.data() + r * n, weight.scales.row(r), weight.zeros.empty() ? nullptr : weight.zeros.data() + r * groups,
-                   group, numbers, hessian, gradient.row(r - begin)))
+                   columns, hessian, gradient.row(r - begin)))
           break;
   });
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -11,15 +12,15 @@ namespace lrc {
 
 /// The scales of a weight matrix, and what else its format needs beside the codes.
 struct WeightGrid {
-  MatrixD scales;                  ///< (out, groups); a value is a whole number times this
+  MatrixD scales;                  ///< (out, groups); a value is a whole number times this; groups of high columns come first
   std::vector<std::int8_t> zeros;  ///< (out, groups), asymmetric grids only
   double tensor_scale = 1;         ///< nvfp4: what block scales were multiplied by before they became E4M3
   bool operator==(const WeightGrid&) const = default;
 };
 
-/// A weight matrix on its grid: value(i, j) = (codes(i, j) − zeros(i, j / group)) · scales(i, j / group). Codes are unpacked
-/// here (one byte each); files and kernels pack them. Symmetric grids have no zeros; E2M1 elements are held doubled
-/// (0, 1, 2, 3, 4, 6, 8, 12 and their negatives), their scales halved.
+/// A weight matrix on its grid: value(i, j) = (codes(i, j) − zeros(i, j / group)) · scales(i, j / group), with high columns the group
+/// of column_parts.h. Codes are unpacked here (one byte each); files and kernels pack them. Symmetric grids have no zeros; E2M1 elements
+/// are held doubled (0, 1, 2, 3, 4, 6, 8, 12 and their negatives), their scales halved.
 struct QuantizedWeight {
   WeightScheme scheme;
   std::size_t out_features = 0, in_features = 0;
@@ -28,8 +29,12 @@ struct QuantizedWeight {
   std::vector<std::int8_t> zeros = {};  ///< (out, groups); empty when symmetric
   double tensor_scale = 1;              ///< see WeightGrid
 
-  std::size_t group_size() const { return scheme.group_size == 0 ? in_features : scheme.group_size; }
-  std::size_t groups() const { return in_features == 0 ? 0 : in_features / group_size(); }
+  /// Of a weight in one part; with high columns ask column_parts.h.
+  std::size_t group_size() const {
+    assert(!scheme.high.any());
+    return scheme.group_size == 0 ? in_features : scheme.group_size;
+  }
+  std::size_t groups() const;
   MatrixD dequantize() const;  ///< (out, in)
   /// Codes less their zeros, (out, in): what a kernel multiplies. The codes themselves when symmetric.
   std::vector<std::int8_t> integers() const;

@@ -20,6 +20,17 @@ bool is_e2m1(NumberFormat format);
 /// Values that share a scale where nothing else is said: 16, or 32 for mxfp4; 0 (all of a row) for integers.
 std::size_t default_block(NumberFormat format);
 
+/// Columns of a layer's input that are held in more bits than the rest (ResQ, methods.md 4.15): the first `count` of every `period`.
+/// The columns of either part, in their order, are a matrix of their own with its own grid: of the high part symmetric integers of
+/// `bits` bits (activations: without a clip), of the low part what the scheme says (quantization/column_parts.h).
+struct HighColumns {
+  std::size_t count = 0;   ///< 0 = none
+  std::size_t period = 0;  ///< 0 = the whole width
+  int bits = 8;
+  bool any() const { return count != 0; }
+  bool operator==(const HighColumns&) const = default;
+};
+
 /// search: by the rounding error of the weights alone. awq: by the error of the layer's outputs, which takes its inputs
 /// (correction/smoothing.h); fit_grid knows none and leaves such a grid unclipped.
 enum class WeightClip { none, search, awq };
@@ -35,6 +46,7 @@ struct WeightScheme {
   bool symmetric = true;
   WeightClip clip = WeightClip::search;
   NumberFormat format = NumberFormat::integer;
+  HighColumns high = {};
   bool operator==(const WeightScheme&) const = default;
 };
 
@@ -49,6 +61,7 @@ struct ActivationScheme {
   float clip = 0.9f;
   bool symmetric = true;
   NumberFormat format = NumberFormat::integer;
+  HighColumns high = {};
   bool off() const { return bits >= 16; }
   bool operator==(const ActivationScheme&) const = default;
 };

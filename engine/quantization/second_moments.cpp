@@ -14,6 +14,7 @@
 #include "base/parallel.h"
 #include "quantization/activation.h"
 #include "quantization/blas.h"
+#include "quantization/column_parts.h"
 
 namespace lrc {
 namespace {
@@ -158,6 +159,16 @@ double as_written(float value) {
 
 // Y and E in float64. The codes are those of the one quantizer; the scale of symmetric integers is taken in float64.
 std::pair<MatrixD, MatrixD> quantized_in_double(const MatrixD& x, const MatrixF& single, const ActivationScheme& scheme) {
+  if (scheme.high.any()) {
+    const ColumnParts columns = column_parts(scheme.high, x.columns());
+    std::pair<MatrixD, MatrixD> whole{MatrixD(x.rows(), x.columns()), MatrixD(x.rows(), x.columns())};
+    for (const auto& [places, own] : {std::pair(columns.high, high_part(scheme)), std::pair(columns.low, low_part(scheme))}) {
+      const auto [y, e] = quantized_in_double(take_columns(x, places), take_columns(single, places), own);
+      put_columns(y, places, whole.first);
+      put_columns(e, places, whole.second);
+    }
+    return whole;
+  }
   const std::size_t tokens = x.rows(), width = x.columns(), group = scheme.group_size == 0 ? width : scheme.group_size;
   MatrixD y(tokens, width), e(tokens, width);
   std::vector<std::int8_t> codes(tokens * width);

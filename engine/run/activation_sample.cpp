@@ -171,7 +171,7 @@ void SampleGatherer::write(const std::filesystem::path& folder, std::size_t bloc
   out.write(block_path(folder, block));
 }
 
-bool can_sample(const Recipe& recipe) { return recipe.rotation.file.empty() && recipe.smoothing == Smoothing::none; }
+bool can_sample(const Recipe& recipe) { return !recipe.rotation.matrices() && recipe.smoothing == Smoothing::none; }
 
 void open_sample(const std::filesystem::path& folder, const Model& model, const Recipe& recipe, const RunCorpus& corpus) {
   const RunFolder place(folder);

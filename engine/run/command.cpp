@@ -100,7 +100,10 @@ std::string flags_from(const Recipe& recipe, const Recipe& base) {
   without.rotation = base.rotation;
   without.rotation.r3 = base.rotation.r3 || (recipe.cache.bits != base.cache.bits && asks_for_r3(without));
   without.rotation.seed = r.seed;
+  without.rotation.high_share = r.high_share;
   flag(!(without.rotation == r), "rotate", rotation_words(recipe));
+  flag(r.high_share != base.rotation.high_share, "high-precision", number(r.high_share));
+  flag(recipe.high_bits != base.high_bits, "high-bits", std::to_string(recipe.high_bits));
   flag(recipe.smoothing != base.smoothing, "smoothing", std::string(name(recipe.smoothing)));
   flag(recipe.smoothing_strength != base.smoothing_strength, "smoothing-strength", number(recipe.smoothing_strength));
   flag(r.seed != base.rotation.seed, "seed", std::to_string(r.seed));

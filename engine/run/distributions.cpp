@@ -196,6 +196,7 @@ std::vector<PositionShare> error_by_position(const MatrixF& weight, const Matrix
 std::optional<LayerDistributions> distributions_of(const Model& model, const LayerInfo& layer, const RotationChoice& rotation,
                                                    const WeightScheme& weight_scheme, const ActivationScheme& activation_scheme,
                                                    const std::filesystem::path& sample_folder) {
+  if (rotation.matrices()) return {};  // not sampled (can_sample)
   auto sample = read_sample(sample_folder, layer.site());
   if (!sample) return {};
   if (sample->inputs.columns() != layer.in_features)

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "model/imported_rotations.h"
 #include "quantization/cache_rows.h"
+#include "quantization/column_parts.h"
 #include "quantization/quantized_weight.h"
 #include "run/recipe.h"
 
@@ -22,10 +23,34 @@ void check(const LayerScheme& scheme, const LayerInfo& layer) {
     refuse("rank " + std::to_string(scheme.rank) + " is above what the " + shape + " matrix has; choose at most " + std::to_string(limit) +
            ".");
   const auto& method = find_method(scheme.method);
+  if (scheme.weight.high.any() && method.moves_weights)
+    refuse(scheme.method + " learns one grid for all columns and does not go with high-precision columns; set high_precision to 0.");
+  if (scheme.weight.high.any() && scheme.rank > 0 && scheme.pair_input == PairInput::quantized)
+    refuse(
+        "a correction on the quantized activation is not part of this version beside high-precision columns; set pair_input to "
+        "unquantized, or high_precision to 0.");
   if (scheme.weight.clip == WeightClip::awq && method.uses_rank && !method.corrects_base)
     refuse("the weight clip awq is for the codes of rtn and gptq, not for " + scheme.method + "; choose search or none.");
   check_scheme(scheme.weight, layer.in_features, layer.name);
   check_scheme(scheme.activation, layer.in_features, layer.name);
+}
+
+/// Where R1 or R2 is a principal basis, its first directions in more bits. All of them: one grid of that many bits.
+void set_high_columns(LayerScheme& scheme, const Recipe& recipe, const LayerInfo& layer) {
+  const RotationChoice& rotation = recipe.rotation;
+  const SiteKind site = site_of(layer.role);
+  const bool of_stream = (site == SiteKind::attention_input || site == SiteKind::mlp_input) && rotation.r1;
+  const bool of_heads = site == SiteKind::attention_output && rotation.r2;
+  if (!(rotation.high_share > 0) || (!of_stream && !of_heads)) return;
+  HighColumns high{.count = high_count(rotation.high_share, layer.in_features, layer.input_period),
+                   .period = layer.input_period,
+                   .bits = recipe.high_bits};
+  const bool all = high.count == (high.period == 0 ? layer.in_features : high.period);
+  scheme.weight.high = high;
+  if (all) scheme.weight = high_part(scheme.weight);
+  if (scheme.activation.off()) return;
+  scheme.activation.high = high;
+  if (all) scheme.activation = high_part(scheme.activation);
 }
 
 /// Blocks of the format's own size where nothing else is said.
@@ -100,6 +125,7 @@ LayerScheme effective_scheme(const Recipe& recipe, const LayerInfo& layer) {
   // A router decides by small differences: it always stays as it is.
   if (scheme.weight.bits >= 16 || layer.role == Role::router) scheme.skipped = true;
   if (scheme.skipped) return scheme;
+  set_high_columns(scheme, recipe, layer);
   // AWQ leaves the clips of queries and keys alone: what they do to attention is not their output error.
   const bool queries_or_keys = layer.role == Role::q_proj || layer.role == Role::k_proj || layer.role == Role::qkv_proj;
   if (scheme.weight.clip == WeightClip::awq && queries_or_keys) scheme.weight.clip = WeightClip::none;
@@ -124,8 +150,18 @@ std::optional<std::string> problem_of(const Recipe& recipe, const Model& model) 
       if ((recipe.rotation.r1 && !parts.r1) || (recipe.rotation.r2 && !parts.r2))
         return recipe.rotation.file + " holds no " + (parts.r1 ? "R2" : "R1") + "; take that rotation out of the recipe.";
     }
-    if (recipe.rotation.r1 && !imported) need_order(config.hidden_size, "the residual stream (r1)");
-    if (recipe.rotation.r2 && !imported) need_order(config.head_dim, "the heads (r2)");
+    const bool matrices = recipe.rotation.matrices();
+    if (recipe.rotation.high_share > 0) {
+      const std::string way_out = " set high_precision to 0.";
+      if (!recipe.rotation.r1 && !recipe.rotation.r2)
+        return "High precision is for the first directions of R1 and R2; turn one of these on, or" + way_out;
+      if (recipe.smoothing != Smoothing::none)
+        return "Channel scales would bend the principal directions that high precision holds; take smoothing none, or" + way_out;
+      if (recipe.refine > 0)
+        return "Refinement tunes one grid for all columns, and high-precision columns have their own; set refine to 0, or" + way_out;
+    }
+    if (recipe.rotation.r1 && !matrices) need_order(config.hidden_size, "the residual stream (r1)");
+    if (recipe.rotation.r2 && !matrices) need_order(config.head_dim, "the heads (r2)");
     if (recipe.rotation.r3) need_order(config.head_dim, "queries and keys (r3)");
     if (recipe.rotation.r4) need_order(config.feed_forward, "the input of down_proj (r4)");
 

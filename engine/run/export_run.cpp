@@ -43,6 +43,7 @@ Recipe recipe_for_export(const Recipe& recipe, const Exporter& exporter) {
   Recipe result = recipe;
   result.name += " for " + std::string(exporter.name);
   result.rotation.r3 = result.rotation.r4 = false;
+  result.rotation.high_share = 0;
   result.cache = Recipe{}.cache;
   result.activation.bits = 16;
   result.weight.bits = 4;

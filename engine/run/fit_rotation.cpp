@@ -13,8 +13,8 @@ std::vector<std::string> leave_out_impossible_rotations(Recipe& recipe, const Mo
     sentences.push_back("The rotation " + std::string(name) + " is left out: " + of_what + " " + std::to_string(width) +
                         " wide, and there is no Hadamard matrix of that order.");
   };
-  // Imported matrices need no Hadamard order.
-  if (recipe.rotation.file.empty()) {
+  // Matrices that are given need no Hadamard order.
+  if (!recipe.rotation.matrices()) {
     check(recipe.rotation.r1, "R1", config.hidden_size, "the residual stream is");
     check(recipe.rotation.r2, "R2", config.head_dim, "the heads are");
   }

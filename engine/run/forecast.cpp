@@ -166,6 +166,15 @@ Works work_of(const Recipe& recipe, const Model& model, const Tokens& tokens, co
   return works;
 }
 
+/// Seconds of one thread that the walk to the principal bases takes, beside its reading: the forward pass, and the second moments of
+/// the two inputs that read the stream (those of the heads are small).
+double bases_of(const Model& model, const Tokens& tokens, const MachineSpeed& speed) {
+  const auto& config = model.config();
+  const double blocks = double(config.blocks), width = double(config.hidden_size);
+  return speed.forward.seconds(blocks * forward_of(model, tokens.all, tokens.context).whole, width) +
+         speed.moments.seconds(blocks * 2 * tokens.calibration * width * width, width);
+}
+
 /// Float32 operations of a refinement: a step derives two pieces of 256 tokens; nine looks at the held-out windows, and two at as
 /// many training windows; the prefix is walked beside the float model.
 double refinement_of(const Recipe& recipe, const Model& model, const Tokens& tokens) {
@@ -214,7 +223,9 @@ Forecast forecast_within(const Recipe& recipe, const Model& model, std::uint64_t
   const double at_products = plan.layers_at_once == 1 ? threads : at_layers;
   const auto walking = [&](const Work& w) { return (w.forward + w.moments) / threads; };
   const auto solving = [&](const Work& w) { return w.products / at_products + w.serial / at_layers; };
-  const double rotate = work.walk.reading / std::min(threads, 4.0);
+  double rotate = work.walk.reading / std::min(threads, 4.0);
+  if (recipe.rotation.high_share > 0 && recipe.rotation.file.empty())
+    rotate += rotate + bases_of(model, tokens_of(recipe, model), speed) / threads;
   const double calibrate = walking(work.walk);
   // As the manifest counts them: what is done at the door of a block is part of solving it.
   const double solve = solving(work.walk) + solving(work.door) + walking(work.door);

@@ -13,7 +13,8 @@
 namespace lrc {
 namespace {
 
-constexpr const char* format_version = "1";
+// Version 2 has high columns: their codes stand in codes_high, their scales before the others.
+constexpr const char *format_version = "1", *high_columns_version = "2";
 
 std::string scheme_to_text(const LayerScheme& scheme, const QuantizedWeight& weight) {
   Json json = to_json(scheme);
@@ -39,9 +40,9 @@ LayerFacts facts_of(const SafetensorsFile& file, const std::string& layer) {
     if (found == metadata.end()) damaged(file.path(), std::string("the metadata lacks ") + key);
     return found->second;
   };
-  if (text("format_version") != format_version)
+  if (text("format_version") != format_version && text("format_version") != high_columns_version)
     throw Error(ErrorKind::unsupported, file.path().string() + " has format version " + text("format_version") +
-                                            ", this program reads version " + format_version + ".");
+                                            ", this program reads versions " + format_version + " and " + high_columns_version + ".");
   if (text("layer") != layer) damaged(file.path(), "it holds " + text("layer") + ", not " + layer);
   const Json json = parse_json(text("scheme"), file.path().string() + ": scheme");
   const JsonReader in(json, file.path().string() + ": scheme", layer_advice);
@@ -100,7 +101,7 @@ std::string write_layer(const std::filesystem::path& run_folder, const std::stri
   write_row(out, "lower_bound_by_rank", solution.curves.lower_bound_by_rank);
   write_row(out, "same_codes_by_rank", solution.curves.same_codes_by_rank);
   write_row(out, "weight_error_singular_values", solution.curves.weight_error_singular_values);
-  out.set_metadata("format_version", format_version);
+  out.set_metadata("format_version", weight.scheme.high.any() ? high_columns_version : format_version);
   out.set_metadata("layer", layer);
   out.set_metadata("scheme", scheme_to_text(solution.scheme, weight));
   out.set_metadata("best_round", std::to_string(l.best_round));

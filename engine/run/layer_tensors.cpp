@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "quantization/block_grid.h"
+#include "quantization/column_parts.h"
 
 namespace lrc {
 namespace {
@@ -80,7 +81,9 @@ void write_row(SafetensorsWriter& out, const char* name, const std::vector<doubl
   out.add(name, row);
 }
 
-void write_weight(SafetensorsWriter& out, const QuantizedWeight& weight) {
+namespace {
+
+void write_codes(SafetensorsWriter& out, const QuantizedWeight& weight) {
   const auto& scheme = weight.scheme;
   if (is_packed(scheme)) {
     std::vector<std::int8_t> nibbles = weight.codes;
@@ -89,6 +92,60 @@ void write_weight(SafetensorsWriter& out, const QuantizedWeight& weight) {
               pack_nibbles(nibbles.data(), weight.out_features, weight.in_features));
   } else {
     out.add_codes("codes", {weight.out_features, weight.in_features}, weight.codes);
+  }
+}
+
+/// Throws Error(bad_file) where a code is none of the scheme's.
+void check_codes(const SafetensorsFile& file, const char* name, const std::vector<std::int8_t>& codes, const WeightScheme& scheme) {
+  if (is_e2m1(scheme.format)) return;
+  const int highest = scheme.symmetric ? (1 << (scheme.bits - 1)) - 1 : (1 << scheme.bits) - 1;
+  const int lowest = !scheme.symmetric ? 0 : scheme.format == NumberFormat::mxint ? -highest : -highest - 1;
+  for (const auto code : codes)
+    if (code > highest || code < lowest)
+      damaged(file.path(), std::string(name) + " holds a value outside of " + std::to_string(scheme.bits) + " bits");
+}
+
+/// The codes of `weight`, whose scheme and shape stand.
+void read_codes(const SafetensorsFile& file, QuantizedWeight& weight) {
+  const auto& scheme = weight.scheme;
+  if (is_packed(scheme)) {
+    expect(file, file.get("codes"), DType::u8, {weight.out_features, (weight.in_features + 1) / 2});
+    weight.codes = unpack_nibbles(file.raw<std::uint8_t>("codes").data(), weight.out_features, weight.in_features);
+    for (auto& code : weight.codes) code = from_nibble(code, scheme);
+  } else {
+    expect(file, file.get("codes"), DType::i8, {weight.out_features, weight.in_features});
+    const auto codes = file.raw<std::int8_t>("codes");
+    weight.codes.assign(codes.begin(), codes.end());
+  }
+  check_codes(file, "codes", weight.codes, scheme);
+}
+
+/// Both parts of a weight with high columns: "codes" as ever for the low one, "codes_high" (out, high columns) I8.
+void read_part_codes(const SafetensorsFile& file, QuantizedWeight& weight) {
+  WeightParts parts;
+  for (QuantizedWeight* part : {&parts.high, &parts.low}) part->out_features = weight.out_features;
+  parts.high.in_features = high_width(weight.scheme.high, weight.in_features);
+  parts.low.in_features = weight.in_features - parts.high.in_features;
+  parts.high.scheme = high_part(weight.scheme);
+  parts.low.scheme = low_part(weight.scheme);
+  read_codes(file, parts.low);
+  expect(file, file.get("codes_high"), DType::i8, {weight.out_features, parts.high.in_features});
+  const auto codes = file.raw<std::int8_t>("codes_high");
+  parts.high.codes.assign(codes.begin(), codes.end());
+  check_codes(file, "codes_high", parts.high.codes, parts.high.scheme);
+  weight.codes = put_together(parts, weight.scheme).codes;
+}
+
+}  // namespace
+
+void write_weight(SafetensorsWriter& out, const QuantizedWeight& weight) {
+  const auto& scheme = weight.scheme;
+  if (scheme.high.any()) {
+    const WeightParts parts = take_apart(weight);
+    write_codes(out, parts.low);
+    out.add_codes("codes_high", {parts.high.out_features, parts.high.in_features}, parts.high.codes);
+  } else {
+    write_codes(out, weight);
   }
   const std::vector<std::size_t> grid = {weight.out_features, weight.groups()};
   if (scheme.format == NumberFormat::integer) {
@@ -106,21 +163,10 @@ void write_weight(SafetensorsWriter& out, const QuantizedWeight& weight) {
 
 void read_weight(const SafetensorsFile& file, QuantizedWeight& weight) {
   const auto& scheme = weight.scheme;
-  if (is_packed(scheme)) {
-    expect(file, file.get("codes"), DType::u8, {weight.out_features, (weight.in_features + 1) / 2});
-    weight.codes = unpack_nibbles(file.raw<std::uint8_t>("codes").data(), weight.out_features, weight.in_features);
-    for (auto& code : weight.codes) code = from_nibble(code, scheme);
-  } else {
-    expect(file, file.get("codes"), DType::i8, {weight.out_features, weight.in_features});
-    const auto codes = file.raw<std::int8_t>("codes");
-    weight.codes.assign(codes.begin(), codes.end());
-  }
-  if (!is_e2m1(scheme.format)) {
-    const int highest = scheme.symmetric ? (1 << (scheme.bits - 1)) - 1 : (1 << scheme.bits) - 1;
-    const int lowest = !scheme.symmetric ? 0 : scheme.format == NumberFormat::mxint ? -highest : -highest - 1;
-    for (const auto code : weight.codes)
-      if (code > highest || code < lowest) damaged(file.path(), "codes holds a value outside of " + std::to_string(scheme.bits) + " bits");
-  }
+  if (scheme.high.any())
+    read_part_codes(file, weight);
+  else
+    read_codes(file, weight);
   const std::vector<std::size_t> grid = {weight.out_features, weight.groups()};
   if (scheme.format == NumberFormat::integer) {
     expect(file, file.get("scales"), DType::f16, grid);

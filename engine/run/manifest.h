@@ -58,7 +58,7 @@ struct Manifest {
   std::string calibration_path, calibration_sha256;
   std::size_t calibration_tokens = 0;
   std::string calibration_mix_path, calibration_mix_sha256;  ///< of the second text; empty when there is none
-  std::string rotation_sha256;                               ///< of transforms/rotation.safetensors; empty when none was imported
+  std::string rotation_sha256;  ///< of transforms/rotation.safetensors; empty without imported or principal ones
   Json machine;
   std::vector<std::pair<std::string, double>> timings;  ///< stage, seconds
   double bits_per_weight = 0;
@@ -75,7 +75,7 @@ struct Manifest {
   std::string fingerprint;   ///< of model + recipe + corpus: what must match to continue
 };
 
-/// Where a run keeps the rotations that it imported.
+/// Where a run keeps the rotations that it imported, or the principal bases that it found.
 inline constexpr const char* imported_rotation_file = "transforms/rotation.safetensors";
 
 std::string_view program_version();  ///< "0.1.0"

@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/parallel.h"
+#include "model/imported_rotations.h"
 #include "run/layer_file.h"
 #include "run/memory.h"
 #include "run/sizes.h"
@@ -37,6 +38,9 @@ std::string differing_fields(const Recipe& there, const Recipe& here) {
     if (!a.contains(key)) say(key);
   return text;
 }
+
+/// Whether the run itself makes the matrices that it rotates by.
+bool finds_bases(const RotationChoice& rotation) { return rotation.high_share > 0 && rotation.file.empty(); }
 
 /// Relative to ‖W X‖²; NaN when that is zero.
 double relative(double value, double norm) { return value / norm; }
@@ -97,7 +101,7 @@ void OneRun::begin_or_continue() {
   const auto& path = folder_->path();
   const std::string model_sha256 = model_->checkpoint().sha256();
   const std::string& rotation_file = request_.recipe.rotation.file;
-  const std::string rotation_sha256 = rotation_file.empty() ? "" : sha256_of_file(rotation_file);
+  std::string rotation_sha256 = rotation_file.empty() ? "" : sha256_of_file(rotation_file);
   std::optional<Manifest> before;
   if (is_run_folder(path)) {
     before = read_manifest(path);
@@ -111,7 +115,9 @@ void OneRun::begin_or_continue() {
     if (before->calibration_mix_sha256 != corpus_->mix_sha256)
       throw Error(ErrorKind::bad_input, path.string() + " holds a run with another second calibration text (" +
                                             (before->calibration_mix_path.empty() ? "none" : before->calibration_mix_path) + ")" + way_out);
-    if (before->rotation_sha256 != rotation_sha256)
+    if (finds_bases(request_.recipe.rotation))
+      rotation_sha256 = before->rotation_sha256;
+    else if (before->rotation_sha256 != rotation_sha256)
       throw Error(ErrorKind::bad_input, path.string() + " holds a run with other imported rotations" + way_out);
     if (const auto fields = differing_fields(before->recipe, request_.recipe); !fields.empty())
       throw Error(ErrorKind::bad_input, path.string() + " holds a run with another recipe (" + fields + ")" + way_out);
@@ -160,19 +166,43 @@ void OneRun::begin_or_continue() {
   if (code) throw Error(ErrorKind::io, "The folder " + (path / "layers").string() + " cannot be made: " + code.message() + ".");
 }
 
-// The run opens without the file that it came from.
-void OneRun::keep_rotation() {
+bool OneRun::has_rotation_file() const {
   const auto kept = folder_->path() / imported_rotation_file;
   std::error_code code;
-  if (std::filesystem::is_regular_file(kept, code) && sha256_of_file(kept) == manifest_.rotation_sha256) return;
+  return std::filesystem::is_regular_file(kept, code) && sha256_of_file(kept) == manifest_.rotation_sha256;
+}
+
+std::filesystem::path OneRun::rotation_place() const {
+  const auto kept = folder_->path() / imported_rotation_file;
+  std::error_code code;
   std::filesystem::create_directories(kept.parent_path(), code);
   if (code) throw Error(ErrorKind::io, "The folder " + kept.parent_path().string() + " cannot be made: " + code.message() + ".");
-  write_file_atomically(kept, read_file(request_.recipe.rotation.file));
+  return kept;
+}
+
+// The run opens without the file that it came from.
+void OneRun::keep_rotation() {
+  if (!has_rotation_file()) write_file_atomically(rotation_place(), read_file(request_.recipe.rotation.file));
+}
+
+bool OneRun::lacks_bases() const { return finds_bases(manifest_.recipe.rotation) && !has_rotation_file(); }
+
+void OneRun::set_bases(const ImportedRotations& bases) {
+  const auto place = rotation_place();
+  save_rotations(place, bases);
+  const std::string sha256 = sha256_of_file(place);
+  if (!manifest_.layers.empty() && manifest_.rotation_sha256 != sha256)
+    throw Error(ErrorKind::bad_input, folder_->path().string() + " has lost the principal bases that its layers were solved with (" +
+                                          imported_rotation_file +
+                                          "), and this machine finds others; put the file back, or choose "
+                                          "another folder.");
+  manifest_.rotation_sha256 = sha256;
+  save();
 }
 
 RotationChoice OneRun::rotation() const {
   RotationChoice choice = manifest_.recipe.rotation;
-  if (!choice.file.empty()) choice.file = (folder_->path() / imported_rotation_file).string();
+  if (choice.matrices()) choice.file = (folder_->path() / imported_rotation_file).string();
   return choice;
 }
 

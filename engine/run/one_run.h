@@ -45,6 +45,10 @@ class OneRun {
   /// Where the rotations that it imports lie inside its folder, as the recipe's choice says it to rotate_weights; the choice itself
   /// where it imports none.
   RotationChoice rotation() const;
+  /// Whether the principal bases of its recipe are still to be found, or were lost.
+  bool lacks_bases() const;
+  /// Keeps them as transforms/rotation.safetensors. Throws Error(bad_input) when layers were solved with others.
+  void set_bases(const ImportedRotations& bases);
 
   /// The scales of a block that were chosen when it was begun, or nothing. Throws Error when their file is damaged.
   std::optional<ChannelScales> scales_of(std::size_t block) const;
@@ -65,6 +69,9 @@ class OneRun {
   void begin_or_continue();
   void keep_finished_layers();
   void keep_rotation();
+  bool has_rotation_file() const;
+  /// Where it lies; its folder is made.
+  std::filesystem::path rotation_place() const;
   void save() { write_manifest(folder_->path(), manifest_); }
 
   RunRequest request_;

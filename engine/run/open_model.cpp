@@ -49,7 +49,7 @@ void check_finished(const OpenedModel& opened) {
   }
 }
 
-/// The run's own copy of the rotations that it imported.
+/// The run's own copy of the rotations that it imported, or the bases that it found.
 std::filesystem::path rotation_file_of(const OpenedModel& opened) {
   const auto file = opened.path / imported_rotation_file;
   if (sha256_of_file(file) != opened.run->rotation_sha256)
@@ -115,7 +115,7 @@ ModelWeights weights_of(const OpenedModel& opened) {
   const bool folds_biases = model.config().norm == NormKind::layer && opened.run->recipe.rotation.r1;
   auto weights = folds_biases ? load_weights(model) : load_weights(model, wanted);
   RotationChoice rotation = opened.run->recipe.rotation;
-  if (!rotation.file.empty()) rotation.file = rotation_file_of(opened).string();
+  if (rotation.matrices()) rotation.file = rotation_file_of(opened).string();
   rotate_weights(weights, rotation, rotations_of(rotation, weights.config).get());
   fold_transforms(opened, weights);
   weights.cache = opened.run->recipe.cache;

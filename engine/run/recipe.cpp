@@ -168,7 +168,13 @@ bool set_by_name(Recipe& recipe, const Place& place, const Json& value) {
   } else if (field == "gptq_damping") {
     recipe.gptq_damping = fields::number(place, value, 0.0, 10.0);
   } else if (field == "rotate") {
+    const double high_share = recipe.rotation.high_share;  // a field of its own
     recipe.rotation = rotation_from_json(place, value, recipe.rotation.seed);
+    recipe.rotation.high_share = high_share;
+  } else if (field == "high_precision") {
+    recipe.rotation.high_share = fields::number(place, value, 0.0, 1.0);
+  } else if (field == "high_bits") {
+    recipe.high_bits = int(fields::whole(place, value, 2, 8));
   } else if (field == "kv_bits") {
     recipe.cache.bits = fields::bits(place, value);
   } else if (field == "kv_group_size") {
@@ -326,6 +332,8 @@ Json to_json(const Recipe& recipe) {
   if (recipe.square != usual.square) json["square"] = recipe.square;
   json["rotate"] = {{"r1", recipe.rotation.r1}, {"r2", recipe.rotation.r2}, {"r4", recipe.rotation.r4}, {"seed", recipe.rotation.seed}};
   if (recipe.rotation.r3) json["rotate"]["r3"] = true;
+  if (recipe.rotation.high_share != usual.rotation.high_share) json["high_precision"] = recipe.rotation.high_share;
+  if (recipe.high_bits != usual.high_bits) json["high_bits"] = recipe.high_bits;
   // What stands at its default is left out, so that recipes without a quantized cache read, and hash, as they always did.
   const ActivationScheme none = Recipe{}.cache;
   if (recipe.cache.bits != none.bits) json["kv_bits"] = recipe.cache.bits;

@@ -88,6 +88,7 @@ struct Recipe {
   Stream stream = Stream::fp;
   double drift = 1;
   RotationChoice rotation{true, true, true, 0};
+  int high_bits = 8;  ///< of weights and activations along the directions that rotation.high_share sets apart
   /// Keys and values where they enter the cache, head by head of each token (16 bits: float). The float stream that layers are solved
   /// on does not see it, the streams behind the quantized prefix do.
   ActivationScheme cache{.bits = 16, .group_size = 0, .clip = 1.0f, .symmetric = false};

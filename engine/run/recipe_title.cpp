@@ -134,6 +134,10 @@ std::vector<std::string> differences(const Recipe& base, const Recipe& recipe, c
     out.push_back(changed == 1 && r.any() ? (on ? "with " : "no ") + std::string(which) : rotation_text(r));
   }
   say(r.file != b.file, r.file.empty() ? "Hadamard rotations" : "rotations of " + std::filesystem::path(r.file).filename().string());
+  say(r.high_share != b.high_share,
+      r.high_share == 0 ? "no high precision" : plain(100 * r.high_share) + " % in " + std::to_string(recipe.high_bits) + " bits");
+  say(recipe.high_bits != base.high_bits && r.high_share == b.high_share,
+      "high precision in " + std::to_string(recipe.high_bits) + " bits");
   say(recipe.smoothing != base.smoothing,
       recipe.smoothing == Smoothing::none ? "no smoothing" : "smoothing " + std::string(name(recipe.smoothing)));
   say(recipe.smoothing_strength != base.smoothing_strength, "strength " + plain(recipe.smoothing_strength));

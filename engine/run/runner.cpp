@@ -15,6 +15,7 @@
 #include "run/layer_rotation.h"
 #include "run/memory_plan.h"
 #include "run/one_run.h"
+#include "run/principal_basis.h"
 #include "run/quantized_stream.h"
 
 namespace lrc {
@@ -52,6 +53,8 @@ class Batch {
   void check_memory(const RunRequest& request) const;
   void plan();
   void solve(Group& group);
+  bool finds_bases(const Group& group) const;
+  void find_bases(const Group& group, const std::filesystem::path& spill_folder);
   void scale_block(FloatStream& stream, OneRun& run, std::size_t block, const MemoryPlan& plan);
   struct Reader {
     OneRun* run = nullptr;
@@ -99,7 +102,7 @@ class Batch {
   std::set<const OneRun*> ended_;
   std::exception_ptr failure_;
   std::mutex finishing_;
-  std::size_t layers_ = 0, blocks_ = 0, blocks_walked_ = 0, blocks_to_refine_ = 0, blocks_refined_ = 0;
+  std::size_t layers_ = 0, blocks_ = 0, blocks_walked_ = 0, to_rotate_ = 0, rotated_ = 0, blocks_to_refine_ = 0, blocks_refined_ = 0;
 };
 
 template <typename Work>
@@ -134,7 +137,7 @@ void Batch::prepare() {
   // Everything is checked before the first folder is made.
   for (const auto& request : requests_) {
     if (const auto problem = problem_of(request.recipe, *model_)) throw Error(ErrorKind::bad_input, *problem);
-    rotations_of(request.recipe.rotation, model_->config());
+    if (!request.recipe.rotation.file.empty()) rotations_of(request.recipe.rotation, model_->config());
     check_memory(request);
   }
   std::map<std::string, std::shared_ptr<const RunCorpus>> corpora;
@@ -152,7 +155,7 @@ void Batch::prepare() {
     const RotationChoice rotation = layer_rotation(recipe.rotation);
     // Scaled blocks are a run's own: it walks alone.
     const std::string own = recipe.smoothing == Smoothing::none ? "" : request.folder.string();
-    keys.push_back(Json({windows, rotation.r1, rotation.r2, rotation.r4, rotation.seed, rotation.file, own}).dump());
+    keys.push_back(Json({windows, rotation.r1, rotation.r2, rotation.r4, rotation.seed, rotation.file, rotation.high_share, own}).dump());
     runs_.push_back(nullptr);
     runs_.back() = std::make_unique<OneRun>(request, model_, corpus);
     Group& group = groups_[keys.back()];
@@ -189,13 +192,28 @@ void Batch::plan() {
         if (stage == "solve" || stage == "refine" || run == group.runs.front()) seconds[stage] += value;
     }
     blocks_ += blocks;
+    to_rotate_ += blocks + (finds_bases(group) ? model_->config().blocks : 0);
   }
   std::vector<std::pair<std::string, double>> stages;
   for (const char* stage : {"rotate", "calibrate", "solve"}) stages.emplace_back(stage, seconds[stage]);
   if (blocks_to_refine_ > 0) stages.emplace_back("refine", seconds["refine"]);
   progress_.plan(stages, true);
   progress_.report("solve", done(), layers_);
-  if (blocks_ > 0) progress_.report("rotate", 0, blocks_);
+  if (blocks_ > 0) progress_.report("rotate", 0, to_rotate_);
+}
+
+bool Batch::finds_bases(const Group& group) const {
+  return std::ranges::any_of(group.runs, [](const OneRun* run) { return run->blocks_to_walk() > 0 && run->lacks_bases(); });
+}
+
+// Runs of a group have the same bases: they are found once.
+void Batch::find_bases(const Group& group, const std::filesystem::path& spill_folder) {
+  if (!finds_bases(group)) return;
+  const OneRun& first = *group.runs.front();
+  const auto bases = find_principal_rotations(*model_, first.manifest().recipe.rotation, first.corpus(), spill_folder, stop_,
+                                              [this] { progress_.report("rotate", ++rotated_, to_rotate_); });
+  for (OneRun* run : group.runs)
+    if (run->lacks_bases()) run->set_bases(bases);
 }
 
 void Batch::solve(Group& group) {
@@ -218,7 +236,9 @@ void Batch::solve(Group& group) {
     for (const OneRun* run : active) recipes.push_back(run->manifest().recipe);
     MemoryPlan plan = plan_memory(recipes, *model_, group.memory_limit);
     const auto spill_folder = plan.spill ? active.front()->path() : std::filesystem::path();
-    const RotationChoice rotation = layer_rotation(group.runs.front()->rotation());
+    find_bases(group, spill_folder);
+    lap("rotate");
+    const RotationChoice rotation = layer_rotation(active.front()->rotation());
     FloatStream stream(*model_, rotation, corpus.windows, corpus.calibration_windows, rotations_of(rotation, model_->config()),
                        spill_folder);
     std::map<const OneRun*, QuantizedStream> quantized;
@@ -249,7 +269,8 @@ void Batch::solve(Group& group) {
       throw_if_stopped(stop_);
       stream.load();
       lap("rotate");
-      progress_.report("rotate", ++blocks_walked_, blocks_);
+      ++blocks_walked_;
+      progress_.report("rotate", ++rotated_, to_rotate_);
       for (OneRun* run : active)
         if (run->manifest().recipe.smoothing != Smoothing::none) scale_block(stream, *run, block, plan);
       lap("calibrate");

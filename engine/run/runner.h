@@ -4,7 +4,7 @@
 //   layers/NAME.safetensors            one solved layer: codes (packed), scales F16, u F16, v F16, losses and curves; written
 //                                      whole or not at all, same bytes for the same recipe on the same machine
 //   transforms/block-N.safetensors     channel scales that were folded into a block before it was solved (run/transforms.h)
-//   transforms/rotation.safetensors    rotations that were imported, as they came
+//   transforms/rotation.safetensors    rotations that were imported, as they came, or principal bases that the run found
 // Resuming needs nothing but these files: finished layers are kept, the float stream up to the first unfinished block is
 // computed again.
 #include <filesystem>

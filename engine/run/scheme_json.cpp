@@ -33,6 +33,11 @@ Json to_json(const LayerScheme& scheme) {
   json["drift"] = scheme.drift;
   const LayerScheme usual;
   if (scheme.range_finder != usual.range_finder) json["range_finder"] = fields::name(scheme.range_finder);
+  if (scheme.weight.high.any()) {
+    json["high_columns"] = scheme.weight.high.count;
+    json["high_period"] = scheme.weight.high.period;
+    json["high_bits"] = scheme.weight.high.bits;
+  }
   if (scheme.steps != usual.steps) json["steps"] = scheme.steps;
   if (scheme.square != usual.square) json["square"] = scheme.square;
   return json;
@@ -97,6 +102,10 @@ LayerScheme scheme_from_json(const JsonReader& in) {
     const auto finder = in.text("range_finder");
     if (finder != "exact" && finder != "randomized") in.fail("range_finder", "exact or randomized");
     scheme.range_finder = finder == "randomized" ? RangeFinder::randomized : RangeFinder::exact;
+  }
+  if (in.has("high_columns")) {
+    scheme.weight.high = {in.count("high_columns"), in.count("high_period"), in.small("high_bits")};
+    if (!scheme.activation.off()) scheme.activation.high = scheme.weight.high;
   }
   if (in.has("steps")) scheme.steps = in.small("steps");
   if (in.has("square")) scheme.square = in.count("square");

@@ -92,6 +92,9 @@ std::optional<std::string> problem_of_solving_alone(const Recipe& recipe) {
   if (recipe.smoothing != Smoothing::none)
     return "The channel scales of this recipe are chosen for a whole block; run the recipe, or take smoothing none to solve a layer alone.";
   if (recipe.refine > 0) return "Refinement tunes a block's layers together; run the recipe, or set refine to 0 to solve a layer alone.";
+  if (recipe.rotation.high_share > 0)
+    return "The principal bases that high precision takes are found for a whole model; run the recipe, or set high_precision to 0 to solve "
+           "a layer alone.";
   if (!recipe.rotation.file.empty() || recipe.calibration_mix)
     return "Layers are not solved alone with rotations from a file or with a second calibration text; run the recipe.";
   return {};

@@ -54,6 +54,8 @@ TEST_F(CompletenessTest, EveryFieldOfARecipeHasItsPlaceInTheWindow) {
   all.cache = {.bits = 4, .group_size = 8, .clip = 0.9f, .symmetric = true};
   all.rotation.r3 = true;
   all.rotation.file = "r.safetensors";
+  all.rotation.high_share = 0.25;
+  all.high_bits = 6;
   all.smoothing = Smoothing::smoothquant;
   all.range_finder = RangeFinder::randomized;
   all.skip_first_positions = 1;
@@ -94,6 +96,8 @@ TEST_F(CompletenessTest, EveryFieldOfARecipeHasItsPlaceInTheWindow) {
       {"kv_group_size", "recipeKvGroup"},
       {"kv_clip", "recipeKvClip"},
       {"kv_asymmetric", "recipeKvZeros"},
+      {"high_precision", "recipeHighPrecision"},
+      {"high_bits", "recipeHighBits"},
       {"smoothing", "recipeSmoothing"},
       {"smoothing_strength", "recipeSmoothingStrength"},
       {"calibration", "recipeCalibration"},

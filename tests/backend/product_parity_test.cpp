@@ -1,5 +1,7 @@
 #include "backend/parity.h"
 #include "base/parallel.h"
+#include "quantization/activation.h"
+#include "quantization/column_parts.h"
 
 namespace lrc::test {
 namespace {
@@ -207,6 +209,64 @@ TEST_P(Product, RefusesWeightsThatContradictThemselves) {
   weight.scheme.group_size = 3;
   EXPECT_THROW(device_->upload_quantized(weight), Error);
   EXPECT_THROW(device_->upload_pair({MatrixF(3, 2), MatrixF(4, 1)}), Error);
+}
+
+/// What the forward pass makes of a layer with high columns (model/transformer.cpp): the sum of two products, each on its columns.
+TEST_P(Product, TwoPartsOfTheColumns) {
+  struct Parted {
+    std::size_t out, in;
+    HighColumns high;
+  };
+  for (const Parted& c :
+       {Parted{192, 576, {.count = 72}}, Parted{40, 576, {.count = 8, .period = 64}}, Parted{17, 48, {.count = 3, .period = 16}}})
+    for (const std::size_t tokens : {1u, 5u, 70u}) {
+      const WeightScheme scheme{.bits = 4, .high = c.high};
+      const QuantizedWeight whole = quantize_rtn(convert<double>(normal_matrix(c.out, c.in, 3)), scheme, true);
+      const WeightParts parts = take_apart(whole);
+      const ActivationScheme activation{.bits = 4, .high = c.high};
+      const auto x = normal_values(tokens * c.in, 4);
+      const std::size_t period = c.high.period == 0 ? c.in : c.high.period, rows = tokens * (c.in / period);
+      const auto run = [&](Backend& backend) {
+        const Buffer in = upload(backend, x), y = unwritten(backend, tokens * c.out), sum = unwritten(backend, tokens * c.out);
+        const Buffer high_in = unwritten(backend, tokens * parts.high.in_features),
+                     low_in = unwritten(backend, tokens * parts.low.in_features);
+        backend.take_columns(in, rows, period, 0, c.high.count, high_in);
+        backend.take_columns(in, rows, period, c.high.count, period - c.high.count, low_in);
+        DeviceActivation high, low;
+        backend.quantize(high_in, tokens, parts.high.in_features, high_part(activation), high);
+        backend.quantize(low_in, tokens, parts.low.in_features, low_part(activation), low);
+        const auto high_weight = backend.upload_quantized(parts.high), low_weight = backend.upload_quantized(parts.low);
+        backend.multiply_quantized(*low_weight, low, y);
+        backend.multiply_quantized(*high_weight, high, sum);
+        backend.add(y, sum, tokens * c.out);
+        return download<float>(backend, y, tokens * c.out);
+      };
+      // Codes are equal and their dots exact: what differs is how two or three float32 numbers are rounded and added.
+      MatrixF values(tokens, c.in);
+      fake_quantize_activations(x.data(), tokens, c.in, activation, values.data());
+      const MatrixD weight = whole.dequantize();
+      std::vector<double> bounds(tokens * c.out), exact(tokens * c.out);
+      for (std::size_t t = 0; t < tokens; ++t)
+        for (std::size_t o = 0; o < c.out; ++o) {
+          double magnitude = 0;
+          for (std::size_t i = 0; i < c.in; ++i) {
+            exact[t * c.out + o] += weight(o, i) * double(values(t, i));
+            magnitude += std::abs(weight(o, i) * double(values(t, i)));
+          }
+          bounds[t * c.out + o] = 1e-6 * magnitude;
+        }
+      const std::string what = "two parts, " + std::to_string(c.out) + " x " + std::to_string(c.in) + ", tokens " + std::to_string(tokens);
+      compare(what, bounds, run);
+      const std::vector<float> result = run(*device_);
+      for (std::size_t i = 0; i < exact.size(); ++i) ASSERT_NEAR(double(result[i]), exact[i], bounds[i]) << what << ", " << i;
+    }
+}
+
+TEST_P(Product, AWholeWithTwoPartsIsRefused) {
+  const QuantizedWeight whole = quantize_rtn(convert<double>(normal_matrix(8, 64, 3)), {.bits = 4, .high = {.count = 8}}, true);
+  EXPECT_THROW(device_->upload_quantized(whole), Error);
+  DeviceActivation codes;
+  EXPECT_THROW(device_->quantize(upload(*device_, normal_values(64, 1)), 1, 64, {.bits = 4, .high = {.count = 8}}, codes), Error);
 }
 
 }  // namespace

@@ -89,6 +89,16 @@ TEST(Preflight, GroupsMustHoldWholeBlocks) {
   EXPECT_EQ(status_of(grouped(0), "group-size"), CheckStatus::ok);
 }
 
+TEST(Preflight, ColumnsOfTwoPrecisionsAreRefusedByName) {
+  const auto run = example_run(test::stories_gguf(), {}, [](const LayerInfo& info, LayerScheme& scheme) {
+    if (info.role == Role::q_proj) scheme.weight.high.count = 8;
+  });
+  const auto checks = checks_of(run);
+  ASSERT_NE(find(checks, "high-precision-columns"), nullptr);
+  EXPECT_EQ(find(checks, "high-precision-columns")->status, CheckStatus::refused);
+  EXPECT_THAT(find(checks, "high-precision-columns")->why, HasSubstr("a matrix of GGUF has one type"));
+}
+
 TEST(Preflight, ActivationsAreSaid) {
   const auto with_bits = [](int bits) {
     return example_run(test::stories_gguf(), {}, [=](const LayerInfo&, LayerScheme& scheme) { scheme.activation.bits = bits; });

@@ -117,10 +117,9 @@ TEST(Transformer, QuantizedLayersWithoutActivationQuantizerActLikeTheirDequantiz
   EXPECT_LE(largest_difference(all_logits(by_codes, ids), all_logits(by_values, ids)), 1e-3);
 }
 
-/// One linear layer by the definition: codes of the input, the dequantized weight, the pair on the unquantized input.
-TEST(Transformer, OneBlockByTheDefinition) {
-  const ActivationScheme scheme{.bits = 4, .group_size = 0, .clip = 0.9f};
-  const ModelWeights weights = quantized(tiny_weights({.blocks = 1}), int4_weights, scheme, 4);
+/// Each linear layer by the definition: codes of the input, the dequantized weight, the pair on the unquantized input.
+void expect_one_block_by_the_definition(const WeightScheme& of_weights, const ActivationScheme& scheme) {
+  const ModelWeights weights = quantized(tiny_weights({.blocks = 1}), of_weights, scheme, 4);
   Transformer transformer = on_cpu(weights, InstructionSet::scalar);
   const auto ids = random_ids(6, weights.config.vocabulary, 8);
   std::map<SiteKind, MatrixF> inputs;
@@ -161,6 +160,21 @@ TEST(Transformer, OneBlockByTheDefinition) {
   MatrixF expected = before;
   for (std::size_t i = 0; i < expected.size(); ++i) expected.data()[i] += attention.data()[i] + down.data()[i];
   EXPECT_LE(largest_difference(expected, after), 2e-3);
+}
+
+TEST(Transformer, OneBlockByTheDefinition) { expect_one_block_by_the_definition(int4_weights, {.bits = 4, .group_size = 0, .clip = 0.9f}); }
+
+TEST(Transformer, HighColumnsByTheDefinition) {
+  const HighColumns first{.count = 8, .period = 0, .bits = 8}, of_heads{.count = 3, .period = 16, .bits = 7};
+  for (const HighColumns& high : {first, of_heads}) {
+    WeightScheme weight = int4_weights;
+    ActivationScheme activation{.bits = 4, .group_size = 0, .clip = 0.9f};
+    weight.high = activation.high = high;
+    expect_one_block_by_the_definition(weight, activation);
+    activation.symmetric = false;
+    expect_one_block_by_the_definition(weight, activation);
+    expect_one_block_by_the_definition(weight, no_activation_quantizer);
+  }
 }
 
 TEST(Transformer, BranchControl) {

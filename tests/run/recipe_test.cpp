@@ -38,6 +38,8 @@ Recipe unusual_recipe() {
   r.damping_toward = DampingToward::original;
   r.gptq_damping = 1e-3;
   r.rotation = {true, false, true, 18446744073709551615ull, true};
+  r.rotation.high_share = 0.375;
+  r.high_bits = 6;
   r.calibration = "some text.txt";
   r.calibration_tokens = 12345;
   r.calibration_context = 77;
@@ -256,7 +258,8 @@ TEST(Recipe, ShippedRecipesAreCanonicalAndNamed) {
                                              "AWQ W4A16 g64",
                                              "SmoothQuant W8A8",
                                              "EoRA W4A16 rank 32",
-                                             "LSI W3"}));
+                                             "LSI W3",
+                                             "ResQ W4A4"}));
   for (const auto& entry : std::filesystem::directory_iterator(resources_folder() / "recipes")) {
     const auto text = read_file(entry.path());
     EXPECT_EQ(to_text(from_text(text)), text) << entry.path();
@@ -402,6 +405,10 @@ TEST(Command, NamesTheShippedRecipeAndWhatDiffers) {
   request.recipe = load_recipe("LRC 10 %");
   request.recipe.range_finder = RangeFinder::randomized;
   EXPECT_EQ(command_of(request), "lrc quantize m.gguf --out 'runs/my run' --recipe 'LRC 10 %' --range-finder randomized");
+  request.recipe = load_recipe("LRC 10 %");
+  request.recipe.rotation.high_share = 0.25;
+  request.recipe.high_bits = 6;
+  EXPECT_EQ(command_of(request), "lrc quantize m.gguf --out 'runs/my run' --recipe 'LRC 10 %' --high-precision 0.25 --high-bits 6");
   request.recipe = load_recipe("RTN W4A4");
   request.recipe.calibration = "it's.txt";
   EXPECT_EQ(command_of(request), "lrc quantize m.gguf --out 'runs/my run' --recipe 'RTN W4A4' --calibration 'it'\\''s.txt'");
