@@ -245,6 +245,7 @@ QStringList Workspace::pendingChanges() const {
   change(tr("passes"), QString::number(before.iterations), QString::number(now.iterations));
   change(tr("refine"), QString::number(before.refine), QString::number(now.refine));
   change(tr("LSI steps"), QString::number(before.steps), QString::number(now.steps));
+  change(tr("learned scales"), before.learn_scales ? tr("on") : tr("off"), now.learn_scales ? tr("on") : tr("off"));
   change(tr("LSI square"), QString::number(before.square), QString::number(now.square));
   change(tr("deflated"), before.deflate ? tr("on") : tr("off"), now.deflate ? tr("on") : tr("off"));
   change(tr("weight bits"), QString::number(before.weight.bits), QString::number(now.weight.bits));

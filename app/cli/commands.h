@@ -49,7 +49,8 @@ void evaluate_command(const Context& context, const TaskOptions& options);
 struct RecipeOptions {
   std::string recipe;
   std::optional<std::string> method, rank, rank_rule, rotate, deflate, factors, calibration, stream, layers, base, clip, weight_clip,
-      weight_format, activation_format, act_order, polish, pair_input, damping_toward, range_finder, smoothing, calibration_mix;
+      weight_format, activation_format, act_order, polish, pair_input, damping_toward, range_finder, smoothing, learn_scales,
+      calibration_mix;
   std::optional<int> weight_bits, activation_bits, kv_bits, iterations, refine, steps, square, high_bits;
   std::optional<std::size_t> group_size, activation_group_size, kv_group_size, calibration_tokens, calibration_context,
       skip_first_positions;

@@ -69,6 +69,9 @@ void add_recipe_options(CLI::App& command, RecipeOptions& r) {
   add("--refine", r.refine, "AdamW steps on each solved block's output error: U, V and scales are tuned (lsi: its increments); 0 = none");
   add("--steps", r.steps, "AdamW steps of a method that learns layer by layer (lsi)");
   add("--square", r.square, "lsi: side of the trainable square matrix; 0 = none");
+  add("--learn-scales", r.learn_scales,
+      "on: lsi with --refine also learns the channel scales of --smoothing smoothquant (LET), without --rotate r1 and r2")
+      ->check(CLI::IsMember({"on", "off"}));
   add("--base", r.base, "rtn or gptq: what svd, qera and lqer correct");
   add("--layers", r.layers, "Only these layers (shell globs, commas)");
   add("--set", r.set, "PATTERN:field=value,… (repeatable, later wins)");

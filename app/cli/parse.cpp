@@ -109,7 +109,8 @@ Recipe recipe_of(const RecipeOptions& o, std::optional<std::uint64_t> seed) {
                                                                              {"damping_toward", &o.damping_toward},
                                                                              {"range_finder", &o.range_finder},
                                                                              {"stream", &o.stream},
-                                                                             {"smoothing", &o.smoothing}};
+                                                                             {"smoothing", &o.smoothing},
+                                                                             {"learn_scales", &o.learn_scales}};
   for (const auto& [field, text] : texts)
     if (*text) set_field(recipe, field, fields::value_of(**text), "the command line");
   if (o.smoothing_strength) set_field(recipe, "smoothing_strength", *o.smoothing_strength, "the command line");

@@ -125,6 +125,14 @@ void RecipeFields::make_solver_choices() {
                                      .of_layer = [](const LayerScheme& scheme) { return scheme.polish; },
                                      .own = &Override::polish,
                                      .applies = [](const Recipe& recipe) { return recipe.method == "lrc"; }});
+  add_choice<bool>(solver_section_,
+                   {.object_name = "recipeLearnScales",
+                    .label = tr("Scales"),
+                    .tip = tr("LET: refinement learns SmoothQuant’s channel scales beside LSI’s increments; without R1 and R2."),
+                    .values = {{tr("as chosen"), false}, {tr("learned"), true}},
+                    .of_recipe = [](const Recipe& recipe) { return recipe.learn_scales; },
+                    .set = [](Recipe& recipe, bool on) { recipe.learn_scales = on; },
+                    .applies = [](const Recipe& recipe) { return recipe.method == "lsi" || recipe.learn_scales; }});
   layers_ = new QLineEdit(this);
   layers_->setObjectName("recipeLayers");
   layers_->setToolTip(tr("Only layers of these names are quantized, the others stay in float: *, *.down_proj, *.0.*,*.1.*"));

@@ -106,8 +106,7 @@ class RecipeFields : public QWidget {
   QCheckBox *deflate_ = nullptr, *r1_ = nullptr, *r2_ = nullptr, *r3_ = nullptr, *r4_ = nullptr, *skip_ = nullptr, *kv_zeros_ = nullptr;
   NumberBar *weight_bits_ = nullptr, *act_bits_ = nullptr, *kv_bits_ = nullptr;
   QSlider *act_clip_slider_ = nullptr, *rank_slider_ = nullptr;
-  QDoubleSpinBox *act_clip_ = nullptr, *kv_clip_ = nullptr, *smoothing_strength_ = nullptr, *high_share_ = nullptr, *mix_share_ = nullptr,
-                 *drift_ = nullptr;
+  QDoubleSpinBox *act_clip_ = nullptr, *kv_clip_ = nullptr, *smoothing_strength_ = nullptr, *high_share_ = nullptr, *mix_share_ = nullptr, *drift_ = nullptr;
   QLineEdit *layers_ = nullptr, *rank_ = nullptr, *damping_ = nullptr, *gptq_damping_ = nullptr;
   ElidedLabel *rank_note_ = nullptr, *rank_problem_ = nullptr, *group_note_ = nullptr, *rotation_note_ = nullptr, *kv_note_ = nullptr,
               *text_ = nullptr, *rotation_file_ = nullptr, *mix_ = nullptr;

@@ -156,8 +156,13 @@ void project_gradient(const IncrementedWeight& weight, const MatrixF& gradient, 
 }
 
 IncrementGradient increment_gradient(const IncrementedWeight& weight, const MatrixF& incremented, const MatrixF& gradient) {
-  const std::size_t out = incremented.rows(), in = incremented.columns(), group = group_size(weight), groups = in / group;
   IncrementGradient result;
+  project_gradient(weight, clip_gradient(weight, incremented, gradient, result), result);
+  return result;
+}
+
+MatrixF clip_gradient(const IncrementedWeight& weight, const MatrixF& incremented, const MatrixF& gradient, IncrementGradient& result) {
+  const std::size_t out = incremented.rows(), in = incremented.columns(), group = group_size(weight), groups = in / group;
   result.clip_high = MatrixF(out, groups);
   if (!weight.scheme.symmetric) result.clip_low = MatrixF(out, groups);
   MatrixF through = gradient;
@@ -193,8 +198,7 @@ IncrementGradient increment_gradient(const IncrementedWeight& weight, const Matr
         if (grid.smallest < 0) own[grid.at_smallest] += float(of_low * grid.keep_low);
       }
   });
-  project_gradient(weight, through, result);
-  return result;
+  return through;
 }
 
 }  // namespace lrc

@@ -35,6 +35,8 @@ struct IncrementGradient {
 };
 /// From G = dL/dŴ (out, in): dL/dI_j = u_jᵀ G v_j and dL/dM = U_nᵀ G V_n with the clipped entries of G handed to the grid's ends.
 IncrementGradient increment_gradient(const IncrementedWeight& weight, const MatrixF& incremented, const MatrixF& gradient);
+/// The first half of it: fills the clipping's gradients and gives G by the unrounded values, clipped entries handed to the ends.
+MatrixF clip_gradient(const IncrementedWeight& weight, const MatrixF& incremented, const MatrixF& gradient, IncrementGradient& result);
 /// u_jᵀ G v_j for every j, and U_nᵀ G V_n.
 void project_gradient(const IncrementedWeight& weight, const MatrixF& gradient, IncrementGradient& result);
 

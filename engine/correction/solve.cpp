@@ -118,9 +118,8 @@ void check(const SolveRequest& request, const SolveMethod& method) {
                                             " learns one grid for all columns, and high-precision columns have their own; choose another "
                                             "method, or set high_precision to 0.");
   if (scheme.weight.high.any() && scheme.pair_input == PairInput::quantized && scheme.rank > 0)
-    throw Error(ErrorKind::unsupported, layer +
-                                            ": a correction on the quantized activation is not part of this version where some columns "
-                                            "are held in more bits; choose the unquantized one, or set high_precision to 0.");
+    throw Error(ErrorKind::unsupported, layer + ": a correction on the quantized activation is not part of this version where some columns "
+                                                "are held in more bits; choose the unquantized one, or set high_precision to 0.");
   if (!method.corrects_base && method.uses_rank && scheme.pair_input == PairInput::quantized)
     throw Error(ErrorKind::unsupported,
                 layer + ": the correction of " + scheme.method +

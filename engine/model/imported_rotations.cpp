@@ -108,10 +108,9 @@ std::shared_ptr<const ImportedRotations> read_rotations(const std::filesystem::p
 
 std::shared_ptr<const ImportedRotations> rotations_of(const RotationChoice& choice, const ModelConfig& config) {
   if (choice.file.empty() && choice.high_share > 0)
-    throw Error(
-        ErrorKind::unsupported,
-        "High precision for principal directions takes their bases, which only a run finds; run the recipe, set high_precision to 0, "
-        "or name the transforms/rotation.safetensors of such a run as the rotations' file.");
+    throw Error(ErrorKind::unsupported,
+                "High precision for principal directions takes their bases, which only a run finds; run the recipe, set high_precision to 0, "
+                "or name the transforms/rotation.safetensors of such a run as the rotations' file.");
   return choice.file.empty() ? nullptr : read_rotations(choice.file, config, choice);
 }
 

@@ -13,8 +13,8 @@ namespace {
 constexpr std::size_t kRowsPerTask = 16;
 
 // One sweep over a row; gradient = H (t − ŵ). Returns whether a code moved.
-bool sweep(std::int8_t* codes, const double* scales, const std::int8_t* zeros, const ColumnGrid& columns, const MatrixD& hessian,
-           double* gradient) {
+bool sweep(std::int8_t* codes, const double* scales, const std::int8_t* zeros, const ColumnGrid& columns,
+           const MatrixD& hessian, double* gradient) {
   bool moved = false;
   for (std::size_t j = 0; j < hessian.rows(); ++j) {
     const std::size_t group = columns.group[j];

@@ -19,8 +19,8 @@ struct WeightGrid {
 };
 
 /// A weight matrix on its grid: value(i, j) = (codes(i, j) − zeros(i, j / group)) · scales(i, j / group), with high columns the group
-/// of column_parts.h. Codes are unpacked here (one byte each); files and kernels pack them. Symmetric grids have no zeros; E2M1 elements
-/// are held doubled (0, 1, 2, 3, 4, 6, 8, 12 and their negatives), their scales halved.
+/// of column_parts.h. Codes are unpacked here (one byte each); files and kernels pack them. Symmetric grids have no zeros; E2M1 elements are held doubled
+/// (0, 1, 2, 3, 4, 6, 8, 12 and their negatives), their scales halved.
 struct QuantizedWeight {
   WeightScheme scheme;
   std::size_t out_features = 0, in_features = 0;

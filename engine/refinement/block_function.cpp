@@ -67,7 +67,9 @@ BlockFunction<T>::BlockFunction(const ModelConfig& config, const BlockWeights& w
   if (config.experts > 0)
     throw Error(ErrorKind::unsupported, "The gradients of blocks with experts are not part of this version; use refine 0 for this model.");
   if (rotary) rope_ = make_rope(config, length);
+  undivided_ = {attention_norm_, attention_norm_bias_, mlp_norm_, mlp_norm_bias_};
   for (const LinearWeights& linear : weights.linears) linears_.push_back(linear_of<T>(linear));
+  for (const Linear<T>& linear : linears_) unscaled_biases_.push_back(linear.bias);
 }
 
 template <typename T>
@@ -81,6 +83,35 @@ Linear<T>& BlockFunction<T>::linear(Role role) {
   Linear<T>* found = find(role);
   assert(found && "the block has no such layer");
   return *found;
+}
+
+template <typename T>
+void BlockFunction<T>::divide_norms(const std::vector<T>& attention, const std::vector<T>& mlp) {
+  const auto divided = [](std::vector<T> values, const std::vector<T>& by) {
+    for (std::size_t c = 0; c < values.size() && !by.empty(); ++c) values[c] /= by[c];
+    return values;
+  };
+  attention_norm_ = divided(undivided_.attention, attention);
+  attention_norm_bias_ = divided(undivided_.attention_bias, attention);
+  mlp_norm_ = divided(undivided_.mlp, mlp);
+  mlp_norm_bias_ = divided(undivided_.mlp_bias, mlp);
+}
+
+template <typename T>
+void BlockFunction<T>::scale_bias(Role role, const std::vector<T>& factors) {
+  for (std::size_t l = 0; l < linears_.size(); ++l) {
+    if (linears_[l].role != role) continue;
+    for (std::size_t r = 0; r < linears_[l].bias.size(); ++r) linears_[l].bias[r] = unscaled_biases_[l][r] * factors[r];
+  }
+}
+
+template <typename T>
+void BlockFunction<T>::note_slopes(SiteKind site, const Matrix<T>& x, const Matrix<T>& d_x) {
+  if (!wants_channel_slopes_) return;
+  std::vector<double> sums(x.columns());
+  for (std::size_t r = 0; r < x.rows(); ++r)
+    for (std::size_t c = 0; c < x.columns(); ++c) sums[c] += double(x(r, c)) * double(d_x(r, c));
+  channel_slopes_[std::size_t(site)].assign(sums.begin(), sums.end());
 }
 
 template <typename T>
@@ -265,6 +296,7 @@ void BlockFunction<T>::derive_feed_forward(const Matrix<T>& d_output, Matrix<T>&
     }
   }
   through_quantizer(mlp_input_, d_normed_codes, d_normed);
+  note_slopes(SiteKind::mlp_input, middle_normed_, d_normed);
 }
 
 template <typename T>
@@ -278,6 +310,7 @@ void BlockFunction<T>::backward(const Matrix<T>& d_output, Matrix<T>* d_input) {
   Matrix<T> d_mixed(queries, mixed_.columns()), d_mixed_codes = d_mixed;
   derive(linear(Role::o_proj), mixed_site_, 0, Rows<T>(d_middle), &d_mixed, &d_mixed_codes);
   through_quantizer(mixed_site_, d_mixed_codes, d_mixed);
+  note_slopes(SiteKind::attention_output, mixed_, d_mixed);
   AttentionGradient<T> d = attention_backward(Rows<T>(q_), Rows<T>(k_), Rows<T>(v_), first_, shape_, probabilities_, Rows<T>(d_mixed));
   if (rope_) {
     rope(d.q.data(), queries, config_.heads, config_.head_dim, first_, *rope_, true);
@@ -296,8 +329,9 @@ void BlockFunction<T>::backward(const Matrix<T>& d_output, Matrix<T>* d_input) {
 
   // Nothing is tuned before these layers: their inputs' derivatives are only needed where somebody asks.
   Matrix<T> d_attention_input, d_codes;
-  if (d_input) d_attention_input = d_codes = Matrix<T>(tokens, hidden);
-  Matrix<T>*to = d_input ? &d_attention_input : nullptr, *to_codes = d_input ? &d_codes : nullptr;
+  const bool wanted = d_input || wants_channel_slopes_;
+  if (wanted) d_attention_input = d_codes = Matrix<T>(tokens, hidden);
+  Matrix<T>*to = wanted ? &d_attention_input : nullptr, *to_codes = wanted ? &d_codes : nullptr;
   if (Linear<T>* all = find(Role::qkv_proj)) {
     Matrix<T> together(tokens, all->weight.rows());
     put_columns(d.q, together, first_, 0);
@@ -309,8 +343,10 @@ void BlockFunction<T>::backward(const Matrix<T>& d_output, Matrix<T>* d_input) {
     derive(linear(Role::k_proj), input_, 0, Rows<T>(d.k), to, to_codes);
     derive(linear(Role::v_proj), input_, 0, Rows<T>(d.v), to, to_codes);
   }
-  if (!d_input) return;
+  if (!wanted) return;
   through_quantizer(input_, d_codes, d_attention_input);
+  note_slopes(SiteKind::attention_input, normed_, d_attention_input);
+  if (!d_input) return;
   *d_input = Matrix<T>(tokens, hidden);
   put_columns(d_middle, *d_input, first_, 0);
   derive_norm(x_, attention_norm_, Rows<T>(d_attention_input), d_input->data());

@@ -47,6 +47,16 @@ class BlockFunction {
   /// From the derivative by the output: fills the d_ of every layer. With `d_input` also that by x, (tokens, hidden).
   void backward(const Matrix<T>& d_output, Matrix<T>* d_input = nullptr);
 
+  /// The gains and biases of the two norms over these factors, by channel; what channel scales do to them.
+  void divide_norms(const std::vector<T>& attention, const std::vector<T>& mlp);
+  /// The bias of a layer times these factors, by row; nothing where it has none.
+  void scale_bias(Role role, const std::vector<T>& factors);
+  /// From here on backward() also finds, for each channel x of the inputs that channel scales reach, Σ over tokens of x · dL/dx: less the
+  /// derivative by the logarithm of a scale that divides the channel.
+  void want_channel_slopes() { wants_channel_slopes_ = true; }
+  /// attention_input, attention_output or mlp_input.
+  const std::vector<T>& channel_slopes(SiteKind site) const { return channel_slopes_[std::size_t(site)]; }
+
  private:
   /// What the layers of one input share.
   struct Site {
@@ -62,6 +72,7 @@ class BlockFunction {
   void through_quantizer(const Site& site, const Matrix<T>& d_y, Matrix<T>& d_x) const;
   void normalise(Rows<T> x, const std::vector<T>& gain, const std::vector<T>& bias, T* out) const;
   void derive_norm(Rows<T> x, const std::vector<T>& gain, Rows<T> d_out, T* d_x) const;
+  void note_slopes(SiteKind site, const Matrix<T>& x, const Matrix<T>& d_x);
   Linear<T>* find(Role role);
   Matrix<T> feed_forward(bool keep);
   void derive_feed_forward(const Matrix<T>& d_output, Matrix<T>& d_normed);
@@ -72,6 +83,13 @@ class BlockFunction {
   std::optional<HadamardOrder> down_hadamard_;
   std::vector<T> attention_norm_, attention_norm_bias_, mlp_norm_, mlp_norm_bias_, query_norm_, key_norm_;
   std::vector<Linear<T>> linears_;
+  struct NormValues {
+    std::vector<T> attention, attention_bias, mlp, mlp_bias;
+  };
+  NormValues undivided_;
+  std::vector<std::vector<T>> unscaled_biases_;  // by layer
+  bool wants_channel_slopes_ = false;
+  std::array<std::vector<T>, 4> channel_slopes_;  // by SiteKind
 
   // Of the last forward().
   Rows<T> x_;

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "refinement/block_function.h"
+#include "refinement/learned_scales.h"
 #include "refinement/tuned_layer.h"
 
 namespace lrc {
@@ -45,6 +46,10 @@ class BlockTraining {
       : request_(request), stop_(stop), block_(request.config, request.block, request.down_hadamard, request.rotary, request.context) {
     for (const RefinedLayer& layer : layers) tuned_.emplace_back(layer.solution);
     for (const RefinedLayer& layer : layers) linears_.push_back(&block_.linear(layer.role));
+    for (const RefinedLayer& layer : layers) roles_.push_back(layer.role);
+    if (!request.learn_scales) return;
+    scales_.emplace(request.config, request.block.linears, roles_);
+    block_.want_channel_slopes();
   }
 
   RefineOutcome run() {
@@ -61,6 +66,7 @@ class BlockTraining {
     for (int step = 1; step <= request_.steps; ++step) {
       for (std::size_t p = 0; p < std::min(kPiecesPerStep, pieces.size()); ++p) descend(pieces[next++ % pieces.size()]);
       for (TunedLayer& layer : tuned_) layer.step(cosine_decay(step - 1, request_.steps));
+      if (scales_) scales_->step(cosine_decay(step - 1, request_.steps), tuned_, roles_);
       put();
       if (step % between != 0 && step != request_.steps) continue;
       const double loss = on_held_out();
@@ -68,8 +74,11 @@ class BlockTraining {
       outcome.held_out_after = loss;
       outcome.best_step = step;
       for (TunedLayer& layer : tuned_) layer.keep();
+      if (scales_) scales_->keep();
     }
     for (TunedLayer& layer : tuned_) layer.restore();
+    if (scales_) scales_->restore();
+    if (scales_ && outcome.best_step > 0) outcome.scales = scales_->scales();
     put();
     outcome.loss_after = mean_loss(0, compared);
     return outcome;
@@ -79,6 +88,7 @@ class BlockTraining {
 
  private:
   void put() {
+    if (scales_) scales_->put(block_, tuned_, roles_);
     for (std::size_t l = 0; l < tuned_.size(); ++l) tuned_[l].put(*linears_[l]);
   }
 
@@ -123,6 +133,7 @@ class BlockTraining {
     MatrixF d_output(output.rows(), output.columns());
     loss_of(output, rows(request_.targets[piece.window], end).from(piece.first), 1 / double(piece.count * kPiecesPerStep), &d_output);
     block_.backward(d_output);
+    if (scales_) scales_->collect(block_);
     for (std::size_t l = 0; l < tuned_.size(); ++l)
       if (tuned_[l].tunable()) tuned_[l].collect(*linears_[l]);
   }
@@ -132,6 +143,8 @@ class BlockTraining {
   BlockFunction<float> block_;
   std::vector<TunedLayer> tuned_;
   std::vector<Linear<float>*> linears_;
+  std::vector<Role> roles_;
+  std::optional<LearnedScales> scales_;
 };
 
 }  // namespace

@@ -31,12 +31,16 @@ struct RefineRequest {
   std::size_t skipped_positions = 0;  ///< the first ones of each window: attended to, but no part of the loss
   int steps = 0;
   std::uint64_t seed = 0;
+  bool learn_scales = false;  ///< channel scales, too (LET, refinement/learned_scales.h); every layer was solved by lsi
 };
 
 /// Losses for what is stored: over the held-out windows, and over as many training windows.
 struct RefineOutcome {
   int best_step = 0;
   double loss_before = 0, loss_after = 0, held_out_before = 0, held_out_after = 0;
+  /// By Site::index(): what the input of a site is divided by, and the codes of its layers take into account, beside the scales that the
+  /// block came with. Empty where none were learned, or none were kept.
+  std::vector<std::vector<float>> scales = {};
 };
 
 /// The same result for any number of threads. Throws Error(stopped), Error(unsupported) for blocks with experts and

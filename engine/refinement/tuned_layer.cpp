@@ -1,5 +1,6 @@
 #include "refinement/tuned_layer.h"
 
+#include <cassert>
 #include <cmath>
 
 #include "base/error.h"
@@ -83,9 +84,26 @@ LowRankPair TunedLayer::pair() const {
   return pair;
 }
 
+void TunedLayer::scale(std::vector<float> columns, std::vector<float> rows) {
+  assert(has_increments());
+  columns_ = std::move(columns);
+  rows_ = std::move(rows);
+}
+
+MatrixF TunedLayer::values() const {
+  MatrixF values = incremented(*state_.increments);
+  return columns_.empty() ? values : scaled(std::move(values), columns_, false);
+}
+
 QuantizedWeight TunedLayer::weight() const {
   if (!state_.touched) return solved_.weight;
-  if (has_increments()) return round_increments(*state_.increments, incremented(*state_.increments));
+  if (has_increments()) {
+    QuantizedWeight weight = round_increments(*state_.increments, values());
+    for (std::size_t r = 0; r < rows_.size(); ++r)
+      for (std::size_t g = 0; g < weight.scales.columns(); ++g)
+        weight.scales(r, g) = double(round_to_half(float(weight.scales(r, g) * double(rows_[r]))));
+    return weight;
+  }
   QuantizedWeight weight = solved_.weight;
   weight.scales = scales();
   return weight;
@@ -146,7 +164,19 @@ void TunedLayer::step(double part) {
   }
   if (has_increments()) {
     IncrementedWeight& own = *state_.increments;
-    const IncrementGradient slope = increment_gradient(own, incremented(own), d_weight_);
+    const MatrixF now = values();
+    for (std::size_t r = 0; r < rows_.size(); ++r)
+      for (std::size_t c = 0; c < d_weight_.columns(); ++c) d_weight_(r, c) *= rows_[r];
+    IncrementGradient slope;
+    MatrixF through = clip_gradient(own, now, d_weight_, slope);
+    if (!columns_.empty()) {
+      std::vector<double> sums(columns_.size());
+      for (std::size_t r = 0; r < now.rows(); ++r)
+        for (std::size_t c = 0; c < now.columns(); ++c) sums[c] += double(through(r, c)) * double(now(r, c));
+      d_columns_.assign(sums.begin(), sums.end());
+      through = scaled(std::move(through), columns_, false);
+    }
+    project_gradient(own, through, slope);
     of_increments_.step(own.increments, slope.increments, part * kIncrementRate * increment_unit_);
     of_square_.step(own.square.flat(), slope.square.flat(), part * kIncrementRate * increment_unit_);
     of_high_.step(own.clip_high.flat(), slope.clip_high.flat(), part * kClipRate);

@@ -17,6 +17,13 @@ class TunedLayer {
 
   /// Whether there is anything to tune: a pair, scales that may take any value, or increments.
   bool tunable() const { return has_increments() || scales_free_ || !state_.u.empty(); }
+  /// What channel scales make of it (LET, refinement/learned_scales.h): W(I) times `columns` by input channel before it is rounded, the
+  /// rounded rows times `rows`; either may be empty. For layers with increments.
+  void scale(std::vector<float> columns, std::vector<float> rows);
+  std::size_t out_features() const { return solved_.weight.out_features; }
+  /// Of the last step(): the derivative by the logarithm of each of `columns`, in the weight alone.
+  const std::vector<float>& column_gradient() const { return d_columns_; }
+
   /// Puts the layer as it stands into a block.
   void put(Linear<float>& linear) const;
   /// Adds the gradients that a backward pass left there.
@@ -38,6 +45,7 @@ class TunedLayer {
     bool touched = false;
   };
   bool has_increments() const { return state_.increments.has_value(); }
+  MatrixF values() const;  ///< of the increments, times the columns' factors
   MatrixD scales() const;
   LowRankPair pair() const;
   QuantizedWeight weight() const;
@@ -47,6 +55,7 @@ class TunedLayer {
   std::vector<std::int8_t> integers_;
   std::vector<float> u_units_, v_units_;
   double increment_unit_ = 0;
+  std::vector<float> columns_, rows_, d_columns_;
   State state_, best_;
   // Gradients since the last step, and the averages of AdamW.
   MatrixF d_u_, d_v_, d_scales_, d_weight_;

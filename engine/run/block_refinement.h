@@ -20,6 +20,7 @@ struct RefinedBlock {
   };
   RefinementRecord record;
   std::vector<Layer> layers;
+  ChannelScales scales = {};  ///< learned on top of those that the block was solved with; empty when there are none
 };
 
 class BlockRefinement {
@@ -32,16 +33,21 @@ class BlockRefinement {
   /// The moments that a site was solved from, by Site::index(): the losses of the refined layers are theirs.
   void remember(const BlockMoments& moments);
   bool empty() const { return held_.empty(); }
+  /// With learned scales: hidden states at the door of the block that the stream has loaded, to measure its layers anew.
+  void remember_door(FloatStream& stream);
 
   /// Tunes what was held and forgets it; `inputs` are hidden states at the block's door behind the quantized prefix, `stream` has
   /// passed the block.
   RefinedBlock run(FloatStream& stream, std::size_t block, const HiddenStates& inputs, std::stop_token stop);
 
  private:
+  void measure_scaled(FloatStream& stream, const ChannelScales& scales, BlockWeights& block, std::stop_token stop);
+
   const Recipe& recipe_;
   std::size_t calibration_windows_, context_;
   std::vector<RefinedBlock::Layer> held_;
   BlockMoments moments_;
+  std::vector<MatrixF> door_;  // by window
   std::mutex mutex_;
 };
 

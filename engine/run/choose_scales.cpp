@@ -26,7 +26,8 @@ ChannelScales choose_scales(FloatStream& stream, const std::vector<LayerTask>& l
   std::vector<bool> wanted(sites);
   for (std::size_t index = 0; index < sites; ++index) {
     const Site site = site_at(stream.next_block(), index);
-    wanted[index] = can_scale(site, config, stream.weights().down_hadamard.has_value()) && (!maxima_alone || made_by_a_norm(site.kind)) &&
+    wanted[index] = can_scale(site, config, stream.weights().down_hadamard.has_value()) &&
+                    (!maxima_alone || made_by_a_norm(site.kind) || (recipe.learn_scales && site.kind == SiteKind::attention_output)) &&
                     std::ranges::any_of(layers, [&](const LayerTask& task) { return scaled_site(task.layer->site()).index() == index; });
   }
   ChannelScales scales;

@@ -85,6 +85,7 @@ std::string flags_from(const Recipe& recipe, const Recipe& base) {
   flag(recipe.refine != base.refine, "refine", std::to_string(recipe.refine));
   flag(recipe.steps != base.steps, "steps", std::to_string(recipe.steps));
   flag(recipe.square != base.square, "square", std::to_string(recipe.square));
+  flag(recipe.learn_scales != base.learn_scales, "learn-scales", yes(recipe.learn_scales));
   flag(recipe.drift != base.drift, "drift", number(recipe.drift));
   // --method sets its own damping; saying it again does no harm.
   flag(recipe.damping != base.damping || recipe.method != base.method, "damping", number(recipe.damping));

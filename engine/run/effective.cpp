@@ -183,11 +183,24 @@ std::optional<std::string> problem_of(const Recipe& recipe, const Model& model) 
     if (recipe.stream != Stream::fp && config.experts > 0)
       return "The stream " + std::string(name(recipe.stream)) +
              " is not part of this version for models with experts, whose tokens go other ways behind a quantized prefix; use fp.";
+    if (recipe.learn_scales) {
+      const std::string way_out = " or learn_scales to off.";
+      if (recipe.refine == 0) return "Channel scales are learned on a block's output error (LET); set refine above 0," + way_out;
+      if (recipe.smoothing != Smoothing::smoothquant)
+        return "Learned channel scales (LET) start from SmoothQuant's; set smoothing to smoothquant," + way_out;
+      if (recipe.rotation.r1 || recipe.rotation.r2)
+        return "R1 and R2 mix the channels that learned scales (LET) tell apart; take them out of rotate," + way_out;
+      if (recipe.stream != Stream::fp)
+        return "Learned channel scales (LET) are not part of this version behind a quantized prefix; set stream to fp," + way_out;
+    }
     bool any = false;
     std::vector<std::pair<const LayerInfo*, LayerScheme>> schemes;
     for (const auto& layer : model.layers()) {
       schemes.emplace_back(&layer, effective_scheme(recipe, layer));
       any = any || !schemes.back().second.skipped;
+      if (recipe.learn_scales && !schemes.back().second.skipped && schemes.back().second.method != "lsi")
+        return layer.name + ": channel scales are learned beside the increments of lsi, not of " + schemes.back().second.method +
+               "; choose lsi, or set learn_scales to off.";
     }
     if (!recipe.cache.off()) cache_layout(recipe.cache, config.kv_heads, config.head_dim);
     if (!any && recipe.cache.off()) return "The recipe quantizes no layer of this model: no name matches \"" + recipe.layers + "\".";

@@ -190,6 +190,12 @@ double refinement_of(const Recipe& recipe, const Model& model, const Tokens& tok
     work += (looks + stepped * (by_weight ? 3 : 2)) * 2 * (double(layer.parameters()) + pair);
   }
   if (recipe.stream != Stream::propagated) work += blocks * forward_of(model, tokens.all, tokens.context).whole;
+  if (recipe.learn_scales) {
+    // Its layers are measured again behind the learned scales: a pass, and the second moments of each input.
+    const double widths = 2 * std::pow(double(config.hidden_size), 2) + std::pow(double(config.heads * config.head_dim), 2) +
+                          std::pow(double(config.feed_forward), 2);
+    work += blocks * (forward_of(model, tokens.all, tokens.context).whole + tokens.all * widths * (recipe.activation.off() ? 1 : 4));
+  }
   return work;
 }
 

@@ -58,7 +58,7 @@ struct Manifest {
   std::string calibration_path, calibration_sha256;
   std::size_t calibration_tokens = 0;
   std::string calibration_mix_path, calibration_mix_sha256;  ///< of the second text; empty when there is none
-  std::string rotation_sha256;  ///< of transforms/rotation.safetensors; empty without imported or principal ones
+  std::string rotation_sha256;                               ///< of transforms/rotation.safetensors; empty without imported or principal ones
   Json machine;
   std::vector<std::pair<std::string, double>> timings;  ///< stage, seconds
   double bits_per_weight = 0;

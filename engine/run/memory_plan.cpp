@@ -59,6 +59,8 @@ class Needs {
       }
       // Behind the refined prefix, where the layers are not solved on it anyway.
       if (recipe.refine > 0 && recipe.stream != Stream::propagated) ++streams_;
+      // The door of a block whose layers are measured again behind learned scales.
+      if (recipe.learn_scales) ++streams_;
     }
     sets_ = double(recipes.size());
     for (const LayerInfo& layer : model.layers())

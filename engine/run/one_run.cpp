@@ -281,6 +281,7 @@ void OneRun::set_scales(std::size_t block, const ChannelScales& scales) {
   auto record = write_transform(folder_->path(), block, scales);
   const std::lock_guard lock(*mutex_);
   auto& transforms = manifest_.transforms;
+  std::erase_if(transforms, [&](const TransformRecord& other) { return other.block == block; });
   transforms.insert(std::ranges::upper_bound(transforms, block, {}, &TransformRecord::block), std::move(record));
   save();
 }

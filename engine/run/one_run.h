@@ -52,7 +52,7 @@ class OneRun {
 
   /// The scales of a block that were chosen when it was begun, or nothing. Throws Error when their file is damaged.
   std::optional<ChannelScales> scales_of(std::size_t block) const;
-  /// Writes them down before anything of the block is solved.
+  /// Writes them down before anything of the block is solved; learned ones in their place before its layers are.
   void set_scales(std::size_t block, const ChannelScales& scales);
 
   /// What was evaluated before belongs to the unfinished state.

@@ -16,7 +16,8 @@ ImportedRotations find_principal_rotations(const Model& model, const RotationCho
     throw_if_stopped(stop);
     stream.load();
     stream.advance({}, stop, [&](std::size_t window, const Site& site, const float* x, std::size_t tokens, std::size_t width) {
-      if (window < corpus.calibration_windows) moments.add({block, site.kind, site.expert}, x + skipped * width, tokens - skipped, width);
+      if (window < corpus.calibration_windows)
+        moments.add({block, site.kind, site.expert}, x + skipped * width, tokens - skipped, width);
     });
     if (walked) walked();
   }

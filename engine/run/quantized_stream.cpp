@@ -61,6 +61,19 @@ void QuantizedStream::set(const LayerInfo& layer, LayerSolution solution) {
   linear.quantized = std::make_shared<const QuantizedWeight>(std::move(solution.weight));
 }
 
+void QuantizedStream::set_frame(const BlockWeights& block) {
+  BlockWeights& own = weights_.blocks.front();
+  own.attention_norm = block.attention_norm;
+  own.attention_norm_bias = block.attention_norm_bias;
+  own.mlp_norm = block.mlp_norm;
+  own.mlp_norm_bias = block.mlp_norm_bias;
+  for (const LinearWeights& from : block.linears) {
+    LinearWeights& to = own.linear(from.info.role, from.info.expert);
+    to.bias = from.bias;
+    if (!to.quantized) to.weight = from.weight;
+  }
+}
+
 void QuantizedStream::leave(std::stop_token stop) {
   if (mode_ == Stream::replay) return;  // the next block begins on the float model's hidden states
   Transformer transformer(original_.shared_backend(), weights_);

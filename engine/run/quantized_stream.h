@@ -32,6 +32,9 @@ class QuantizedStream {
   const HiddenStates& own_hidden() const { return hidden_; }
   /// Runs the block over all windows.
   void leave(std::stop_token stop);
+  /// What surrounds the quantized layers of the block it has entered, in the place of what the float stream has there: norms, biases and
+  /// layers in float.
+  void set_frame(const BlockWeights& block);
 
  private:
   /// Its own hidden states, or the float model's where it begins each block on them.

@@ -149,6 +149,8 @@ bool set_by_name(Recipe& recipe, const Place& place, const Json& value) {
     recipe.steps = int(fields::whole(place, value, 1, 100'000));
   } else if (field == "square") {
     recipe.square = std::size_t(fields::whole(place, value, 0, 1 << 20));
+  } else if (field == "learn_scales") {
+    recipe.learn_scales = fields::yes_or_no(place, value);
   } else if (field == "drift") {
     recipe.drift = fields::number(place, value, 0.0, 1.0);
   } else if (field == "rank") {
@@ -330,6 +332,7 @@ Json to_json(const Recipe& recipe) {
   if (recipe.refine != usual.refine) json["refine"] = recipe.refine;
   if (recipe.steps != usual.steps) json["steps"] = recipe.steps;
   if (recipe.square != usual.square) json["square"] = recipe.square;
+  if (recipe.learn_scales != usual.learn_scales) json["learn_scales"] = recipe.learn_scales;
   json["rotate"] = {{"r1", recipe.rotation.r1}, {"r2", recipe.rotation.r2}, {"r4", recipe.rotation.r4}, {"seed", recipe.rotation.seed}};
   if (recipe.rotation.r3) json["rotate"]["r3"] = true;
   if (recipe.rotation.high_share != usual.rotation.high_share) json["high_precision"] = recipe.rotation.high_share;

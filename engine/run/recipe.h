@@ -84,6 +84,7 @@ struct Recipe {
   int refine = 0;                       ///< AdamW steps on the output error of each block, after it is solved
   int steps = 100;                      ///< of methods that learn layer by layer (lsi)
   std::size_t square = 0;               ///< lsi: side of its trainable square matrix; 0 = none
+  bool learn_scales = false;            ///< lsi with `refine`: the channel scales of smoothquant are learned, too (LET)
   std::optional<PairInput> pair_input;  ///< nothing: as the method defines it
   Stream stream = Stream::fp;
   double drift = 1;

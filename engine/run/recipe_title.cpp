@@ -167,6 +167,7 @@ std::vector<std::string> differences(const Recipe& base, const Recipe& recipe, c
   say(recipe.refine != base.refine, recipe.refine == 0 ? "not refined" : "refined " + std::to_string(recipe.refine));
   say(recipe.steps != base.steps, std::to_string(recipe.steps) + " steps");
   say(recipe.square != base.square, "square " + std::to_string(recipe.square));
+  say(recipe.learn_scales != base.learn_scales, recipe.learn_scales ? "learned scales" : "no learned scales");
   say(recipe.drift != base.drift, "drift " + plain(recipe.drift));
   say(recipe.layers != base.layers, "only " + recipe.layers);
   for (const Override& own : recipe.overrides)

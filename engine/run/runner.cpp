@@ -1,5 +1,6 @@
 #include "run/runner.h"
 
+#include <cassert>
 #include <chrono>
 #include <exception>
 #include <future>
@@ -301,6 +302,9 @@ void Batch::solve(Group& group) {
         readers.push_back({run, std::size_t(known - schemes.begin()), std::move(tasks)});
         if (known == schemes.end()) schemes.push_back(scheme);
       }
+      for (OneRun* run : active)
+        if (run->manifest().recipe.learn_scales && !has_ended(run) && !run->missing_of(block).empty())
+          refinements_.at(run).remember_door(stream);
       auto moments = stream.advance(schemes, stop_);
       lap("calibrate");
       progress_.report("calibrate", blocks_walked_, blocks_);
@@ -334,10 +338,13 @@ void Batch::solve(Group& group) {
 void Batch::scale_block(FloatStream& stream, OneRun& run, std::size_t block, const MemoryPlan& plan) {
   const auto layers = run.layers_of(block);
   if (layers.empty()) return;
-  auto scales = run.scales_of(block);
+  const Recipe& recipe = run.manifest().recipe;
+  // What is kept of learned ones belongs to the finished layers; the float stream always takes those that were chosen.
+  std::optional<ChannelScales> scales;
+  if (!recipe.learn_scales) scales = run.scales_of(block);
   if (!scales) {
-    scales = choose_scales(stream, layers, run.manifest().recipe, stop_, plan.passes);
-    run.set_scales(block, *scales);
+    scales = choose_scales(stream, layers, recipe, stop_, plan.passes);
+    if (!run.missing_of(block).empty()) run.set_scales(block, *scales);
   }
   stream.scale(*scales);
 }
@@ -438,12 +445,29 @@ void Batch::refine(OneRun& run, FloatStream& stream, QuantizedStream& prefix, st
     for (const auto& task : run.layers_of(block)) prefix.set(*task.layer, read_layer(run.path(), task.layer->name));
   } else {
     RefinedBlock refined = refinement.run(stream, block, prefix.own_hidden(), stop_);
+    if (refined.scales.any()) {
+      auto scales = run.scales_of(block);
+      assert(scales && "learned scales start from chosen ones");
+      for (std::size_t s = 0; s < refined.scales.by_site.size(); ++s)
+        for (std::size_t c = 0; c < refined.scales.by_site[s].size(); ++c) {
+          auto& whole = scales->by_site[s];
+          if (whole.empty()) whole.assign(refined.scales.by_site[s].size(), 1.0f);
+          whole[c] *= refined.scales.by_site[s][c];
+        }
+      run.set_scales(block, *scales);
+    }
     run.add_refinement(refined.record);
     for (auto& [task, solution, seconds] : refined.layers) {
       prefix.set(*task.layer, solution);
       write(run, task, std::move(solution), seconds);
     }
     run.add_time("refine", seconds_since(start));
+  }
+  if (run.manifest().recipe.learn_scales) {
+    // As the finished run will have it, whether the block was refined now or before.
+    BlockWeights frame = std::move(load_rotated_block(*model_, block, layer_rotation(run.rotation())).blocks.front());
+    if (const auto scales = run.scales_of(block)) fold_channel_scales(frame, model_->config(), *scales);
+    prefix.set_frame(frame);
   }
   prefix.leave(stop_);
   progress_.report("refine", ++blocks_refined_, blocks_to_refine_);

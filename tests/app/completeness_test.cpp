@@ -51,6 +51,7 @@ TEST_F(CompletenessTest, EveryFieldOfARecipeHasItsPlaceInTheWindow) {
   all.refine = 7;
   all.steps = 7;
   all.square = 7;
+  all.learn_scales = true;
   all.cache = {.bits = 4, .group_size = 8, .clip = 0.9f, .symmetric = true};
   all.rotation.r3 = true;
   all.rotation.file = "r.safetensors";
@@ -91,6 +92,7 @@ TEST_F(CompletenessTest, EveryFieldOfARecipeHasItsPlaceInTheWindow) {
       {"refine", "recipeRefine"},
       {"steps", "recipeSteps"},
       {"square", "recipeSquare"},
+      {"learn_scales", "recipeLearnScales"},
       {"rotate", "recipeRotationSeed"},
       {"kv_bits", "recipeKvBits"},
       {"kv_group_size", "recipeKvGroup"},

@@ -217,8 +217,7 @@ TEST_P(Product, TwoPartsOfTheColumns) {
     std::size_t out, in;
     HighColumns high;
   };
-  for (const Parted& c :
-       {Parted{192, 576, {.count = 72}}, Parted{40, 576, {.count = 8, .period = 64}}, Parted{17, 48, {.count = 3, .period = 16}}})
+  for (const Parted& c : {Parted{192, 576, {.count = 72}}, Parted{40, 576, {.count = 8, .period = 64}}, Parted{17, 48, {.count = 3, .period = 16}}})
     for (const std::size_t tokens : {1u, 5u, 70u}) {
       const WeightScheme scheme{.bits = 4, .high = c.high};
       const QuantizedWeight whole = quantize_rtn(convert<double>(normal_matrix(c.out, c.in, 3)), scheme, true);
@@ -228,8 +227,7 @@ TEST_P(Product, TwoPartsOfTheColumns) {
       const std::size_t period = c.high.period == 0 ? c.in : c.high.period, rows = tokens * (c.in / period);
       const auto run = [&](Backend& backend) {
         const Buffer in = upload(backend, x), y = unwritten(backend, tokens * c.out), sum = unwritten(backend, tokens * c.out);
-        const Buffer high_in = unwritten(backend, tokens * parts.high.in_features),
-                     low_in = unwritten(backend, tokens * parts.low.in_features);
+        const Buffer high_in = unwritten(backend, tokens * parts.high.in_features), low_in = unwritten(backend, tokens * parts.low.in_features);
         backend.take_columns(in, rows, period, 0, c.high.count, high_in);
         backend.take_columns(in, rows, period, c.high.count, period - c.high.count, low_in);
         DeviceActivation high, low;

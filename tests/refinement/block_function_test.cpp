@@ -244,6 +244,56 @@ TEST(BlockFunction, GradientsBehindTheOnlineRotation) {
   check_block(block, weights.config.hidden_size, "rotated");
 }
 
+TEST(BlockFunction, SlopesOfChannelScales) {
+  // By the logarithm of a scale that divides a channel where it is made, everything behind it held.
+  const ModelWeights weights = test::tiny_weights();
+  const std::size_t hidden = weights.config.hidden_size;
+  BlockFunction<double> block(weights.config, weights.blocks[1], {}, true, 7);
+  block.want_channel_slopes();
+  MatrixD x = random(7, hidden, 11);
+  for (const std::size_t first : {std::size_t(0), std::size_t(3)}) {
+    const MatrixD d_output = random(7 - first, hidden, 12);
+    const auto loss = [&] { return weighted(block.forward(Rows<double>(x), first, false), d_output); };
+    block.divide_norms({}, {});
+    block.forward(Rows<double>(x), first);
+    block.backward(d_output);
+    const auto slope_of = [&](SiteKind site) {
+      MatrixD slope(1, hidden);
+      for (std::size_t c = 0; c < hidden; ++c) slope(0, c) = -block.channel_slopes(site)[c];
+      return slope;
+    };
+    const MatrixD of_attention = slope_of(SiteKind::attention_input), of_mlp = slope_of(SiteKind::mlp_input);
+    const std::vector<double> of_mixed = block.channel_slopes(SiteKind::attention_output);
+    MatrixD logs(1, hidden);
+    const auto factors = [&] {
+      std::vector<double> values;
+      for (const double log : logs.flat()) values.push_back(std::exp(log));
+      return values;
+    };
+    expect_gradient(
+        logs, of_attention, [&] { return block.divide_norms(factors(), {}), loss(); }, "attention norm");
+    expect_gradient(
+        logs, of_mlp, [&] { return block.divide_norms({}, factors()), loss(); }, "mlp norm");
+    block.divide_norms({}, {});
+    // A row of v makes one channel of each of the three query heads that read it.
+    auto& v = block.linear(Role::v_proj);
+    const std::size_t head = weights.config.head_dim, sharing = weights.config.heads / weights.config.kv_heads;
+    MatrixD rows(1, v.weight.rows()), expected(1, v.weight.rows());
+    for (std::size_t c = 0; c < of_mixed.size(); ++c) expected(0, c / head / sharing * head + c % head) -= of_mixed[c];
+    const MatrixD original = v.weight;
+    expect_gradient(
+        rows, expected,
+        [&] {
+          v.weight = original;
+          for (std::size_t r = 0; r < v.weight.rows(); ++r)
+            for (std::size_t c = 0; c < v.weight.columns(); ++c) v.weight(r, c) /= std::exp(rows(0, r));
+          return loss();
+        },
+        "values");
+    v.weight = original;
+  }
+}
+
 TEST(BlockFunction, GradientsAreTheSameForAnyNumberOfThreads) {
   const ModelWeights weights = test::quantized(test::tiny_weights(), {4}, {4}, 3);
   const auto gradient = [&](int threads) {

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "correction/increments.h"
+#include "model/channel_scales.h"
 #include "refinement/block_function.h"
 #include "support/tiny_model.h"
 #include "tensor/dtype.h"
@@ -27,7 +28,7 @@ struct Setting {
   ActivationScheme activation{4};
   FactorScheme factors;
   std::size_t rank = 4;
-  bool increments = false;
+  bool increments = false, learn_scales = false;
   int steps = 80;
 };
 
@@ -38,9 +39,12 @@ struct Problem {
   std::optional<HadamardOrder> none;
   std::vector<MatrixF> inputs, targets;
   std::vector<RefinedLayer> layers;
+  ChannelScales scales;  ///< that were learned
   Setting setting;
 
-  explicit Problem(Setting s) : setting(std::move(s)) {
+  /// `outlier`: by how much one channel of what each norm makes is larger.
+  explicit Problem(Setting s, float outlier = 1) : setting(std::move(s)) {
+    for (auto* gain : {&weights.blocks[0].attention_norm, &weights.blocks[0].mlp_norm}) (*gain)[5] *= outlier;
     const BlockWeights& block = weights.blocks[0];
     BlockFunction<float> original(weights.config, block, none, true, context);
     for (std::size_t w = 0; w < training + held_out; ++w) {
@@ -95,8 +99,11 @@ struct Problem {
                                 .context = context,
                                 .skipped_positions = skipped,
                                 .steps = setting.steps,
-                                .seed = 1};
-    return refine_block(request, layers, {});
+                                .seed = 1,
+                                .learn_scales = setting.learn_scales};
+    const RefineOutcome outcome = refine_block(request, layers, {});
+    scales = {outcome.scales};
+    return outcome;
   }
 
   /// The loss of the layers as they are stored, by the definition of the door.
@@ -107,7 +114,9 @@ struct Problem {
       linear.quantized = std::make_shared<QuantizedWeight>(layers[l].solution.weight);
       linear.pair = layers[l].solution.pair;
       linear.activation = setting.activation;
+      linear.weight = {};
     }
+    if (scales.any()) fold_channel_scales(block, weights.config, scales);
     BlockFunction<float> function(weights.config, block, none, true, context);
     double sum = 0;
     for (std::size_t w = training; w < training + held_out; ++w) {
@@ -151,6 +160,11 @@ std::vector<std::pair<std::string, Setting>> settings() {
   lsi.weight.symmetric = false;
   lsi.activation.bits = 4;
   all.emplace_back("increments, groups, zero points, activations", lsi);
+  lsi.learn_scales = true;
+  all.emplace_back("increments and channel scales, groups, zero points, activations", lsi);
+  lsi.weight = {3};
+  lsi.activation.bits = 16;
+  all.emplace_back("increments and channel scales, rows, weights alone", lsi);
   return all;
 }
 
@@ -181,6 +195,32 @@ TEST(Refine, LessErrorOnHeldOutTextAndWhatIsStoredIsWhatWasMeasured) {
       }
     }
   }
+}
+
+TEST(Refine, LearnedScalesLeaveTheFloatBlockAndBringSomething) {
+  // One channel of each norm is twelve times the others: what scales even out, and increments of singular values cannot.
+  Setting setting;
+  setting.increments = setting.learn_scales = true;
+  setting.activation.bits = 4;
+  const auto after = [&](bool learn) {
+    setting.learn_scales = learn;
+    Problem problem(setting, 12.0f);
+    const RefineOutcome outcome = problem.refine();
+    EXPECT_EQ(problem.scales.any(), learn);
+    if (!learn) return outcome.held_out_after;
+    for (const auto& of_site : problem.scales.by_site)
+      for (const float factor : of_site) EXPECT_TRUE(factor > 0.2f && factor < 5.0f) << factor;
+    EXPECT_NO_THROW(check_scales(problem.scales, problem.weights.config, false, "here"));
+    EXPECT_TRUE(problem.scales.by_site[std::size_t(SiteKind::mlp_hidden)].empty());
+    BlockWeights folded = problem.weights.blocks[0];
+    fold_channel_scales(folded, problem.weights.config, problem.scales);
+    BlockFunction<float> one(problem.weights.config, problem.weights.blocks[0], problem.none, true, Problem::context);
+    BlockFunction<float> two(problem.weights.config, folded, problem.none, true, Problem::context);
+    const MatrixF &x = problem.inputs[0], same = one.forward(Rows<float>(x));
+    EXPECT_LT(test::largest_difference(same, two.forward(Rows<float>(x))), 1e-3);
+    return outcome.held_out_after;
+  };
+  EXPECT_LT(after(true), 0.98 * after(false));
 }
 
 TEST(Refine, TheFirstPositionCountsAsOneToken) {

@@ -30,6 +30,7 @@ Recipe unusual_recipe() {
   r.refine = 40;
   r.steps = 77;
   r.square = 100;
+  r.learn_scales = true;
   r.rank = {true, 7.5};
   r.rank_rule = RankRule::parameters;
   r.iterations = 5;

@@ -26,6 +26,7 @@ TEST(RecipeTitle, NamesWhatDiffers) {
   EXPECT_EQ(title_after([](Recipe& r) { r.range_finder = RangeFinder::randomized; }), "LRC 10 %, randomized range finder");
   EXPECT_EQ(title_after([](Recipe& r) { r.rotation.high_share = 0.125; }), "LRC 10 %, 12.5 % in 8 bits");
   EXPECT_EQ(title_after([](Recipe& r) { r.rotation.high_share = 0.25, r.high_bits = 6; }), "LRC 10 %, 25 % in 6 bits");
+  EXPECT_EQ(title_after([](Recipe& r) { r.learn_scales = true; }), "LRC 10 %, learned scales");
   EXPECT_EQ(title_after([](Recipe& r) { r.skip_first_positions = 1; }), "LRC 10 %, without position 0");
   EXPECT_EQ(title_after([](Recipe& r) { r.skip_first_positions = 4; }), "LRC 10 %, without the first 4 positions");
   EXPECT_EQ(title_after([](Recipe& r) { r.calibration = "/some/where/notes.txt"; }), "LRC 10 %, notes.txt");

@@ -83,6 +83,72 @@ TEST_F(RefineRun, ResumesAtTheBlockAndEndsWithTheSameBytes) {
   }
 }
 
+class LearnedScalesRun : public RefineRun {
+ protected:
+  LearnedScalesRun() {
+    recipe.method = "lsi";
+    recipe.rank = {false, 0};
+    recipe.weight.bits = 3;
+    recipe.steps = 5;
+    recipe.rotation = {};
+    recipe.smoothing = Smoothing::smoothquant;
+    recipe.learn_scales = true;
+  }
+};
+
+TEST_F(LearnedScalesRun, AreKeptAndFoldedAndResumed) {
+  const Manifest manifest = test::carry_out(small_request(folder, recipe));
+  Recipe chosen = recipe;
+  chosen.learn_scales = false;
+  const Manifest without = test::carry_out(small_request(other, chosen));
+  ASSERT_EQ(manifest.transforms.size(), test::small_model()->config().blocks);
+  std::size_t learned = 0;
+  for (std::size_t b = 0; b < manifest.transforms.size(); ++b) {
+    EXPECT_EQ(manifest.transforms[b].block, b);
+    learned += manifest.transforms[b].sha256 != without.transforms[b].sha256;
+  }
+  EXPECT_GE(learned, manifest.transforms.size() - 1);
+  for (const auto& layer : manifest.layers) {
+    EXPECT_LT(layer.loss, 0.5) << layer.name << ": measured behind the learned scales";
+    ASSERT_TRUE(layer.held_out_loss);
+    EXPECT_LT(*layer.held_out_loss, 0.6) << layer.name;
+  }
+  // The run opens with them: what it says is near to the original.
+  const auto opened = open_model(folder);
+  const auto transformer = make_transformer(opened, "cpu");
+  const auto ids = test::random_ids(40, opened.model->config().vocabulary, 3);
+  EXPECT_LT(
+      test::largest_difference(test::all_logits(*transformer, ids), test::all_logits(*make_transformer(open_model(other), "cpu"), ids)),
+      20);
+  const auto bytes = layer_bytes(folder);
+  const auto transforms = [&] {
+    std::map<std::string, std::string> files;
+    for (const auto& entry : std::filesystem::directory_iterator(folder / "transforms"))
+      files[entry.path().filename()] = read_file(entry.path());
+    return files;
+  };
+  const auto scales = transforms();
+  for (const char* lost : {"model.layers.0.mlp.up_proj", "model.layers.2.self_attn.q_proj"})
+    std::filesystem::remove(folder / "layers" / (std::string(lost) + ".safetensors"));
+  test::carry_out(small_request(folder, recipe));
+  EXPECT_EQ(layer_bytes(folder), bytes);
+  EXPECT_EQ(transforms(), scales);
+}
+
+TEST_F(LearnedScalesRun, WhatDoesNotGoWithThemIsSaidByName) {
+  const auto problem = [&](const std::function<void(Recipe&)>& change) {
+    Recipe own = recipe;
+    change(own);
+    return problem_of(own, *test::small_model()).value_or("");
+  };
+  EXPECT_EQ(problem([](Recipe&) {}), "");
+  EXPECT_THAT(problem([](Recipe& r) { r.refine = 0; }), testing::HasSubstr("refine above 0"));
+  EXPECT_THAT(problem([](Recipe& r) { r.smoothing = Smoothing::none; }), testing::HasSubstr("smoothquant"));
+  EXPECT_THAT(problem([](Recipe& r) { r.rotation.r1 = true; }), testing::HasSubstr("R1 and R2"));
+  EXPECT_THAT(problem([](Recipe& r) { r.stream = Stream::propagated; }), testing::HasSubstr("stream to fp"));
+  EXPECT_THAT(problem([](Recipe& r) { r.method = "gptq"; }), testing::HasSubstr("not of gptq"));
+}
+
 TEST_F(RefineRun, ASkippedLayerStaysInFloatBesideRefinedOnes) {
   recipe.layers = "*.down_proj,*.q_proj";
   const Manifest manifest = test::carry_out(small_request(folder, recipe));
