@@ -15,12 +15,13 @@ struct Side {
 };
 
 /// `moved` gets the sentence when the device stops working in the middle of the conversation.
-Side open_side(const std::string& path, const std::string& device, std::shared_ptr<const Model> known, std::string& moved) {
+Side open_side(const std::string& path, const std::string& device, std::shared_ptr<const Model> known, std::optional<std::size_t> context,
+               std::string& moved) {
   Side side;
   side.opened = open_model(path, std::move(known));
   if (const auto problem = side.opened.model->tokenizer_problem())
     throw Error(ErrorKind::unsupported, "Chat needs the tokenizer of " + path + ": " + *problem);
-  side.session = make_chat(side.opened, device, side.opened.model->config().context);
+  side.session = make_chat(side.opened, device, context.value_or(side.opened.model->config().context));
   fall_back_to_cpu(*side.session, side.opened, [&moved](const std::string& sentence) {
     moved = sentence + " The conversation goes on with the CPU.";
     std::cerr << "\nlrc: " << moved << "\n";
@@ -68,9 +69,9 @@ std::string speed(const Generation& g) {
 void chat(const Context& context, const ChatOptions& options) {
   if (options.follow && options.against.empty()) throw Error(ErrorKind::bad_input, "--follow needs a second model: add --against MODEL.");
   std::string moved;
-  Side first = open_side(options.model, context.device, {}, moved);
+  Side first = open_side(options.model, context.device, {}, options.context, moved);
   std::optional<Side> second;
-  if (!options.against.empty()) second = open_side(options.against, context.device, first.opened.model, moved);
+  if (!options.against.empty()) second = open_side(options.against, context.device, first.opened.model, options.context, moved);
   const Sampling sampling{.temperature = options.temperature,
                           .top_k = options.top_k,
                           .top_p = options.top_p,

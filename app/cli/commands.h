@@ -112,6 +112,7 @@ struct ChatOptions {
   float temperature = 0, top_p = 1, min_p = 0, repeat_penalty = 1;
   std::size_t top_k = 0;
   std::vector<std::string> stop;
+  std::optional<std::size_t> context;  ///< tokens; the model's own
   bool follow = false;
 };
 void chat(const Context& context, const ChatOptions& options);

@@ -242,6 +242,7 @@ int run(int argc, char** argv) {
   c->add_option("--min-p", ch.min_p, "Drops tokens less likely than this share of the likeliest one's probability; 0 is off");
   c->add_option("--repeat-penalty", ch.repeat_penalty, "Above 1 makes tokens of the last 64 less likely; 1 is off");
   c->add_option("--stop", ch.stop, "Ends an answer before this text; may be given several times")->allow_extra_args(false);
+  c->add_option("--context", ch.context, "Tokens of the conversation at most; the model's own limit where it is left out");
   c->add_flag("--follow", ch.follow, "The second is fed the first one's tokens; KL for each");
   c->callback([&] { action = [&] { chat(context, ch); }; });
 

@@ -10,8 +10,6 @@
 namespace lrc::app {
 
 namespace {
-constexpr std::size_t longest_context = 4096;
-
 QString tr(const char* text) { return QCoreApplication::translate("conversation", text); }
 
 std::string special_text(const Tokenizer& tokenizer, const std::optional<TokenId>& id) { return id ? tokenizer.piece(*id) : std::string(); }
@@ -22,8 +20,6 @@ std::string render(const Model& model, PromptForm form, const std::vector<ChatMe
                      special_text(*tokenizer, tokenizer->spec().bos), special_text(*tokenizer, tokenizer->spec().eos));
 }
 }  // namespace
-
-std::size_t chat_context(const Model& model) { return std::min(longest_context, model.config().context); }
 
 std::vector<TokenId> prompt_tokens(const Model& model, PromptForm form, const std::vector<ChatTurn>& turns, int side, std::size_t first) {
   const auto tokenizer = model.tokenizer();
@@ -48,8 +44,9 @@ std::vector<TokenId> prompt_tokens(const Model& model, PromptForm form, const st
   return ids;
 }
 
-std::size_t first_that_fits(const Model& model, PromptForm form, const std::vector<ChatTurn>& turns, std::size_t most) {
-  const std::size_t context = chat_context(model), room = context - std::min(most, context / 2);
+std::size_t first_that_fits(const Model& model, PromptForm form, const std::vector<ChatTurn>& turns, std::size_t most,
+                            std::size_t context) {
+  const std::size_t room = context - std::min(most, context / 2);
   std::size_t first = 0;
   for (int side = 0; side < 2; ++side)
     while (first + 1 < turns.size() && prompt_tokens(model, form, turns, side, first).size() > room) ++first;

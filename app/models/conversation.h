@@ -35,14 +35,14 @@ struct ChatTurn {
   std::size_t first_read = 0;  ///< turns before this one no longer fitted the context when it was answered
 };
 
-/// Memory of the cache follows the conversation, up to this many tokens or the model's own limit.
-std::size_t chat_context(const Model& model);
+/// What a conversation may hold unless it is said otherwise, or the model's own limit; memory of the cache follows the conversation.
+constexpr std::size_t usual_context = 4096;
 /// The tokens up to where side `side` answers the last turn, without the turns before `first`. Throws Error (template, tokenizer).
 std::vector<TokenId> prompt_tokens(const Model& model, PromptForm form, const std::vector<ChatTurn>& turns, int side,
                                    std::size_t first = 0);
-/// The first turn that is still read, so that both sides' prompts leave room for an answer of `most` tokens (at most half of the
-/// context): the oldest ones are left out first, the last one never. Each side's answers are its own, the cut is the same.
-std::size_t first_that_fits(const Model& model, PromptForm form, const std::vector<ChatTurn>& turns, std::size_t most);
+/// The first turn that is still read, so that both sides' prompts leave room in `context` for an answer of `most` tokens (at most half
+/// of it): the oldest ones are left out first, the last one never. Each side's answers are its own, the cut is the same.
+std::size_t first_that_fits(const Model& model, PromptForm form, const std::vector<ChatTurn>& turns, std::size_t most, std::size_t context);
 /// Own template if there is one that renders, else none; `problem` gets the sentence when the own one is broken.
 PromptForm usable_form(const Model& model, QString& problem);
 

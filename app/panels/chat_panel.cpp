@@ -38,6 +38,7 @@ void ChatPanel::followModel() {
   const bool there = workspace_.hasModel();
   input_->setEnabled(there);
   notice_->clear();
+  sampling_->setLongestContext(there ? workspace_.model()->config().context : usual_context);
   sampling_->takeDefaults();
   controls_->setContext(there ? QString::fromStdString(workspace_.model()->display_name()) : QString());
   followSlots();
@@ -99,7 +100,7 @@ void ChatPanel::preview() {
   std::vector<ChatTurn> turns = without_branches(turns_);
   if (editing_) turns.resize(std::min(*editing_, turns.size()));
   if (const QString typed = input_->toPlainText(); !typed.trimmed().isEmpty()) turns.push_back({typed, {}});
-  preview_->show(sampling_->form(), std::move(turns), sampling_->maxTokens());
+  preview_->show(sampling_->form(), std::move(turns), sampling_->maxTokens(), sampling_->context());
 }
 
 void ChatPanel::open(const std::vector<ChatTurn>& turns) {
@@ -213,6 +214,7 @@ void ChatPanel::start(bool rescore, std::optional<ChatWorker::Job::Continuation>
   job.form = sampling_->form();
   job.sampling = {sampling_->sampling(0), sampling_->sampling(1)};
   job.max_tokens = sampling_->maxTokens();
+  job.context = sampling_->context();
   job.branch = branch_->control();
   job.sides = {workspace_.slotA(), workspace_.slotB()};
   job.devices = {sides_[0]->device(), sides_[1]->device()};

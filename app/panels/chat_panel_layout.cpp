@@ -269,7 +269,7 @@ void ChatPanel::listen() {
     turns_.back().first_read = first;
     transcript_->setCut(first);
     if (first == 0) return;
-    const std::size_t context = chat_context(*workspace_.model());
+    const std::size_t context = sampling_->context();
     notice_->say(
         first == 1
             ? tr("The first turn does not fit the context of %1 tokens any more; it is grey and not read.").arg(context)
@@ -278,6 +278,21 @@ void ChatPanel::listen() {
   connect(worker_, &ChatWorker::deviceLost, this, [this](int side, const QString& sentence) {
     sides_[std::size_t(side)]->setDevice("cpu");
     workspace_.banner(tr("%1 %2 goes on with the CPU; the conversation is kept.").arg(sentence, side == 0 ? tr("A") : tr("B")));
+  });
+  connect(worker_, &ChatWorker::memoryFull, this, [this](qulonglong bytes_per_token) {
+    const std::size_t now = sampling_->context(), shorter = std::max<std::size_t>(64, now / 128 * 64);
+    if (shorter >= now)
+      return notice_->say(tr("There is not enough memory for this conversation; close other programs or choose a smaller model."),
+                          Notice::Tone::bad);
+    notice_->say(tr("There is not enough memory: at %1 tokens the keys and values of both sides take %2, at %3 tokens %4.")
+                     .arg(now)
+                     .arg(format_gibibytes(now * bytes_per_token))
+                     .arg(shorter)
+                     .arg(format_gibibytes(shorter * bytes_per_token)),
+                 Notice::Tone::bad, tr("Use %1 tokens").arg(shorter), [this, shorter] {
+                   sampling_->setContext(shorter);
+                   regenerate();
+                 });
   });
   connect(worker_, &ChatWorker::failed, this, [this](const QString& sentence) { sayFailure(sentence); });
   connect(worker_, &ChatWorker::finished, this, [this] {

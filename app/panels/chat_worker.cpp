@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <new>
 
 namespace lrc::app {
 
@@ -56,13 +57,13 @@ struct ChatWorker::Run {
   std::shared_ptr<ChatSession> load(int side) {
     const OpenedModel& model = opened[std::size_t(side)].value();
     try {
-      return make_session(model, devices[std::size_t(side)], chat_context(*model.model));
+      return make_session(model, devices[std::size_t(side)], job->context);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::device_lost && error.kind() != ErrorKind::device) throw;
       if (devices[std::size_t(side)] == "cpu") throw;
       lose_device(side, error.what());
     }
-    return make_session(model, "cpu", chat_context(*model.model));
+    return make_session(model, "cpu", job->context);
   }
 
   std::shared_ptr<ChatSession> session(int side) {
@@ -76,6 +77,7 @@ struct ChatWorker::Run {
       chat = load(side);
       sessions->loaded.emplace(key_of(side), chat);
     }
+    chat->set_context(job->context);
     // Sessions outlive this job: each one that uses them says anew whom to tell.
     fall_back_to_cpu(*chat, opened[std::size_t(side)].value(), [this, side](const std::string& sentence) { lose_device(side, sentence); });
     tell_memory(side, *chat);
@@ -158,7 +160,7 @@ struct ChatWorker::Run {
       first_read = job->turns.back().first_read;
       return compare(job->turns.back().answers[0].ids);
     }
-    first_read = first_that_fits(*opened[0]->model, job->form, job->turns, job->max_tokens);
+    first_read = first_that_fits(*opened[0]->model, job->form, job->turns, job->max_tokens, job->context);
     tell([cut = qulonglong(first_read)](ChatWorker& w) { emit w.contextCut(cut); });
     if (job->continuation) {
       const int side = job->continuation->side;
@@ -230,6 +232,12 @@ void ChatWorker::submit(std::shared_ptr<const Job> job) {
           run->carryOut();
         } catch (const Error& error) {
           if (error.kind() != ErrorKind::stopped) throw;
+        } catch (const std::bad_alloc&) {
+          // Of weights that do not fit the lane says so; here it is the conversation.
+          std::size_t bytes_per_token = 0;
+          for (const auto& [key, session] : run->sessions->loaded) bytes_per_token += session->transformer().cache_bytes_per_token();
+          if (bytes_per_token == 0) throw;
+          run->tell([bytes_per_token](ChatWorker& w) { emit w.memoryFull(bytes_per_token); });
         }
         return true;
       },

@@ -20,7 +20,8 @@ class ChatWorker : public QObject {
     PromptForm form = PromptForm::own;
     std::array<Sampling, 2> sampling;  ///< of A, of B
     std::size_t max_tokens = 128;
-    BranchControl branch;  ///< of B
+    std::size_t context = usual_context;  ///< tokens
+    BranchControl branch;                 ///< of B
     std::array<Slot, 2> sides;
     std::array<std::string, 2> devices;
     bool rescore = false;  ///< only compares the last answer of A again
@@ -56,6 +57,8 @@ class ChatWorker : public QObject {
   void contextCut(qulonglong first);  ///< the turns before this one are not read any more; 0: all are
   /// The device of a side stopped working; the job goes on with the CPU.
   void deviceLost(int side, const QString& sentence);
+  /// The conversation does not fit the memory; keys and values of both sides take this much a token.
+  void memoryFull(qulonglong bytes_per_token);
   void failed(const QString& sentence);
   void finished();
 

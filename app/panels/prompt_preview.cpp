@@ -35,9 +35,10 @@ PromptPreview::PromptPreview(Workspace& workspace, QWidget* parent) : QWidget(pa
   connect(&delay_, &QTimer::timeout, this, &PromptPreview::ask);
 }
 
-void PromptPreview::show(PromptForm form, std::vector<ChatTurn> turns, std::size_t most) {
+void PromptPreview::show(PromptForm form, std::vector<ChatTurn> turns, std::size_t most, std::size_t context) {
   form_ = form;
   most_ = most;
+  context_ = context;
   turns_ = std::move(turns);
   delay_.start();
 }
@@ -60,9 +61,9 @@ void PromptPreview::ask() {
   // A template may take its two seconds: not on this thread.
   workspace_.queryLane().submit<Answer>(
       "prompt-preview", this,
-      [model = workspace_.model(), form = form_, turns = turns_, most = most_](Progress&, std::stop_token) {
+      [model = workspace_.model(), form = form_, turns = turns_, most = most_, context = context_](Progress&, std::stop_token) {
         Answer answer;
-        answer.first = first_that_fits(*model, form, turns, most);
+        answer.first = first_that_fits(*model, form, turns, most, context);
         const std::vector<TokenId> ids = prompt_tokens(*model, form, turns, 0, answer.first);
         const auto tokenizer = model->tokenizer();
         answer.tokens = ids.size();
@@ -94,7 +95,7 @@ void PromptPreview::ask() {
           }
           cursor.insertText(piece.text, format);
         }
-        QString facts = tr("%1 of %2 tokens").arg(answer.tokens).arg(chat_context(*workspace_.model()));
+        QString facts = tr("%1 of %2 tokens").arg(answer.tokens).arg(context_);
         if (answer.exact) facts += QString(" · <span style='color:%1'>%2</span>").arg(c.ok.name(), tr("round trip exact ✓"));
         if (answer.first > 0) facts += QStringLiteral(" · ") + tr("without the first %1 turns, which do not fit").arg(answer.first);
         count_->setText(facts);

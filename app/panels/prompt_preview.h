@@ -17,8 +17,9 @@ class PromptPreview : public QWidget {
   Q_OBJECT
  public:
   PromptPreview(Workspace& workspace, QWidget* parent);
-  /// `turns` with the message being typed as the last one; an answer may have `most` tokens. The preview follows a moment later.
-  void show(PromptForm form, std::vector<ChatTurn> turns, std::size_t most);
+  /// `turns` with the message being typed as the last one; an answer may have `most` tokens of `context`. The preview follows a moment
+  /// later.
+  void show(PromptForm form, std::vector<ChatTurn> turns, std::size_t most, std::size_t context);
 
  protected:
   void changeEvent(QEvent* event) override;
@@ -31,7 +32,7 @@ class PromptPreview : public QWidget {
   QTimer delay_;
   PromptForm form_ = PromptForm::none;
   std::vector<ChatTurn> turns_;
-  std::size_t most_ = 0;
+  std::size_t most_ = 0, context_ = 0;
 };
 
 }  // namespace lrc::app

@@ -182,6 +182,9 @@ void SamplingBox::makeSampling(QVBoxLayout* column) {
   repetition_->setSpecialValueText(tr("off"));
   repetition_->setToolTip(tr("Makes tokens of the last %1 less likely: their logits are divided by it").arg(repetition_window));
   max_new_ = whole("samplingMaxNew", tr("Longest answer, tokens"), 1, 4096, 128);
+  context_ = whole("samplingContext", tr("Context, tokens"), 64, int(usual_context), int(usual_context));
+  context_->setSingleStep(256);
+  context_->setToolTip(tr("What the conversation may hold; the oldest turns that do not fit are not read any more"));
   seed_ = whole("samplingSeed", tr("Seed"), 0, 2147483647, 0);
   seed_->setToolTip(tr("Equal seeds: equal models give equal answers"));
   same_seed_ = new QCheckBox(tr("same for both"), sampling);
@@ -203,6 +206,7 @@ void SamplingBox::makeSampling(QVBoxLayout* column) {
   form->addRow(tr("Min-p"), min_p_);
   form->addRow(tr("Repet."), repetition_);
   form->addRow(tr("Max new"), max_new_);
+  form->addRow(tr("Context"), context_);
   form->addRow(tr("Seed"), seed_);
   form->addRow(QString(), same_seed_);
   form->addRow(tr("Seed of B"), seed_b_);
@@ -240,10 +244,17 @@ void SamplingBox::takeDefaults() {
   choose(colour_, settings.value("chat/colour", int(TokenColour::kl)).toInt());
   same_seed_->setChecked(true);
   stop_->clear();
+  context_->setValue(int(std::min<std::size_t>(usual_context, std::size_t(context_->maximum()))));
   preset_->setCurrentIndex(among("chat/preset", 0, int(std::size(presets))));
   max_new_->setValue(settings.value("chat/maxNew", 128).toInt());
   seed_->setValue(settings.value("chat/seed", 0).toInt());
   applying_ = false;
+}
+
+void SamplingBox::setLongestContext(std::size_t tokens) {
+  const bool applying = std::exchange(applying_, true);
+  context_->setRange(std::min(64, int(tokens)), int(std::min<std::size_t>(tokens, 1u << 30)));
+  applying_ = applying;
 }
 
 void SamplingBox::nextMode() { mode_->setCurrent((mode_->current() + 1) % 3); }
@@ -280,6 +291,7 @@ Json SamplingBox::toJson() const {
           {"min_p", min_p_->value()},
           {"repetition_penalty", repetition_->value()},
           {"max_new", max_new_->value()},
+          {"context", context_->value()},
           {"seed", seed_->value()},
           {"same_seed", same_seed_->isChecked()},
           {"seed_b", seed_b_->value()},
@@ -299,7 +311,8 @@ void SamplingBox::fromJson(const Json& json) {
   for (const auto& [key, box] :
        {std::pair{"temperature", temperature_}, {"top_p", top_p_}, {"min_p", min_p_}, {"repetition_penalty", repetition_}})
     number(key, [box = box](double value) { box->setValue(value); });
-  for (const auto& [key, box] : {std::pair{"top_k", top_k_}, {"max_new", max_new_}, {"seed", seed_}, {"seed_b", seed_b_}})
+  for (const auto& [key, box] :
+       {std::pair{"top_k", top_k_}, {"max_new", max_new_}, {"context", context_}, {"seed", seed_}, {"seed_b", seed_b_}})
     number(key, [box = box, &whole](double value) { box->setValue(whole(value, box->minimum(), box->maximum())); });
   if (const auto same = json.find("same_seed"); same != json.end() && same->is_boolean()) same_seed_->setChecked(same->get<bool>());
   if (const auto stop = json.find("stop"); stop != json.end() && stop->is_string())

@@ -25,8 +25,11 @@ class SamplingBox : public QWidget {
   Sampling sampling(int side) const;  ///< the same for both, but for B's seed where it has one of its own
   std::size_t maxTokens() const { return std::size_t(max_new_->value()); }
   PromptForm form() const { return PromptForm(form_->currentIndex()); }
-  void takeDefaults();  ///< what the settings say a chat begins with
-  Json toJson() const;  ///< for the session
+  std::size_t context() const { return std::size_t(context_->value()); }
+  void setContext(std::size_t tokens) { context_->setValue(int(tokens)); }
+  void setLongestContext(std::size_t tokens);  ///< of the model
+  void takeDefaults();                         ///< what the settings say a chat begins with
+  Json toJson() const;                         ///< for the session
   /// Takes what it understands, within the range of each field; what is not there stays as it is.
   void fromJson(const Json& json);
   void nextMode();
@@ -47,7 +50,7 @@ class SamplingBox : public QWidget {
   QComboBox *colour_, *preset_, *form_;
   QWidget* scale_;
   QDoubleSpinBox *temperature_, *top_p_, *min_p_, *repetition_;
-  QSpinBox *top_k_, *max_new_, *seed_, *seed_b_;
+  QSpinBox *top_k_, *max_new_, *seed_, *seed_b_, *context_;
   QCheckBox* same_seed_;
   QPlainTextEdit* stop_;
   bool applying_ = false;

@@ -41,8 +41,13 @@ std::size_t tokens_within(const std::vector<std::size_t>& begins, std::size_t by
 }  // namespace
 
 ChatSession::ChatSession(std::shared_ptr<Transformer> transformer, std::shared_ptr<const Tokenizer> tokenizer, std::size_t context)
-    : transformer_(std::move(transformer)), tokenizer_(std::move(tokenizer)), context_(std::min(context, transformer_->config().context)) {
-  if (context_ == 0) throw Error(ErrorKind::bad_input, "The context of a conversation must be at least 1 token.");
+    : transformer_(std::move(transformer)), tokenizer_(std::move(tokenizer)) {
+  set_context(context);
+}
+
+void ChatSession::set_context(std::size_t tokens) {
+  if (tokens == 0) throw Error(ErrorKind::bad_input, "The context of a conversation must be at least 1 token.");
+  context_ = std::min(tokens, transformer_->config().context);
 }
 
 void ChatSession::set_branch(const BranchControl& branch) {

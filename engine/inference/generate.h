@@ -92,6 +92,8 @@ class ChatSession {
   void set_fallback(DeviceFallback fallback) { fallback_ = std::move(fallback); }
   Transformer& transformer() { return *transformer_; }
   std::size_t context() const { return context_; }
+  /// From the next call on; at most the model's own. Throws Error(bad_input) for 0.
+  void set_context(std::size_t tokens);
   std::size_t cached_tokens() const { return cached_.size(); }
   /// What keys and values take now; it grows with the conversation.
   std::size_t cache_bytes() const { return cache_.capacity * transformer_->cache_bytes_per_token(); }
@@ -106,7 +108,7 @@ class ChatSession {
   std::size_t feed(const std::vector<TokenId>& ids, std::stop_token stop);
   std::shared_ptr<Transformer> transformer_;
   std::shared_ptr<const Tokenizer> tokenizer_;
-  std::size_t context_;
+  std::size_t context_ = 0;
   KvCache cache_;
   std::vector<TokenId> cached_;
   BranchControl branch_;

@@ -15,8 +15,10 @@
 #include "models/text_file.h"
 #include "panel_fixture.h"
 #include "panels/chat_side.h"
+#include "panels/chat_worker.h"
 #include "panels/panel_widgets.h"
 #include "panels/sampling_box.h"
+#include "support/failing_backend.h"
 
 namespace lrc::app::test {
 namespace {
@@ -253,6 +255,35 @@ TEST_F(ChatSamplingTest, WhatDoesNotFitTheContextIsGrey) {
   const auto shade = [&](const char* name) { return find<QLabel>(name)->palette().color(QPalette::WindowText); };
   EXPECT_NE(shade("chatPromptA1"), shade("chatPromptA4"));
   EXPECT_FALSE(find<QLabel>("chatPromptA1")->toolTip().isEmpty());
+}
+
+/// A machine without room for the keys and values of 512 tokens of stories260K.
+class FullBackend : public lrc::test::FailingBackend {
+ public:
+  using FailingBackend::FailingBackend;
+  Buffer allocate(std::size_t bytes) override {
+    if (bytes >= 512 * 32 * sizeof(float)) throw std::bad_alloc();
+    return FailingBackend::allocate(bytes);
+  }
+};
+
+TEST_F(ChatSamplingTest, AShorterContextIsOfferedWhereMemoryIsFull) {
+  EXPECT_EQ(find<QSpinBox>("samplingContext")->value(), 512) << "the model's own";
+  panel->findChild<ChatWorker*>()->setSessionMaker([](const OpenedModel& opened, const std::string&, std::size_t context) {
+    const auto backend = std::make_shared<FullBackend>(make_cpu_backend());
+    return std::make_shared<ChatSession>(std::make_shared<Transformer>(backend, weights_of(opened)), opened.model->tokenizer(), context);
+  });
+  say("Once upon a time");
+  EXPECT_TRUE(answer("chatAnswerA1").isEmpty());
+  EXPECT_TRUE(notice().contains("at 512 tokens")) << notice().toStdString();
+  QPushButton* offered = static_cast<Notice*>(find<QWidget>("chatNotice"))->button();
+  ASSERT_TRUE(offered->isVisible());
+  EXPECT_EQ(offered->text(), "Use 256 tokens");
+  QTest::mouseClick(offered, Qt::LeftButton);
+  ASSERT_TRUE(QTest::qWaitFor([&] { return find<QPushButton>("chatSend")->text().startsWith("Send"); }, 30000));
+  EXPECT_EQ(find<QSpinBox>("samplingContext")->value(), 256);
+  EXPECT_FALSE(answer("chatAnswerA1").isEmpty()) << notice().toStdString();
+  EXPECT_FALSE(answer("chatAnswerB1").isEmpty());
 }
 
 TEST_F(ChatSamplingTest, SaysWithWhomItShares) {

@@ -96,6 +96,7 @@ TEST(Cli, QuantizeEvaluateCompareSpectrumChatExport) {
   EXPECT_EQ(json_of({"chat", model, "--prompt", "Once", "--max-tokens", "6", "--temperature", "1", "--min-p", "1"})["text"],
             json_of({"chat", model, "--prompt", "Once", "--max-tokens", "6"})["text"])
       << "only the likeliest is left";
+  EXPECT_EQ(json_of({"chat", model, "--prompt", "Once upon a time", "--max-tokens", "40", "--context", "16"})["reason"], "context_full");
   EXPECT_EQ(lrc({"chat", model, "--prompt", "Once", "--min-p", "1.5"}).exit_code, 1);
   EXPECT_EQ(lrc({"chat", model, "--prompt", "Once", "--stop", ""}).exit_code, 1);
 

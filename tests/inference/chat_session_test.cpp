@@ -153,6 +153,21 @@ TEST_F(Chat, TheContextIsTheEnd) {
   EXPECT_EQ(session(100000).context(), 512u) << "never longer than the model's own";
 }
 
+TEST_F(Chat, TheContextCanBeChangedWithinAConversation) {
+  ChatSession chat = session();
+  const auto question = prompt("Once upon a time");
+  const Generation free = chat.generate(question, 30, greedy_choice, {}, {});
+  chat.set_context(question.size() + 4);
+  const Generation cut = chat.generate(question, 30, greedy_choice, {}, {});
+  EXPECT_EQ(cut.reason, StopReason::context_full);
+  EXPECT_EQ(cut.ids, std::vector<TokenId>(free.ids.begin(), free.ids.begin() + 5));
+  chat.set_context(1000000);
+  EXPECT_EQ(chat.context(), 512u);
+  EXPECT_EQ(chat.generate(question, 30, greedy_choice, {}, {}).ids, free.ids);
+  EXPECT_THROW(chat.set_context(0), Error);
+  EXPECT_THROW(session(0), Error);
+}
+
 TEST_F(Chat, ScoreGivesThePredictionOfEachToken) {
   ChatSession chat = session();
   const auto question = prompt("Once upon a time");
