@@ -84,11 +84,12 @@ MainWindow::MainWindow(Workspace& workspace) : workspace_(workspace) {
   for (const auto signal : {&Workspace::openedTooLarge, &Workspace::openingDecided})
     connect(&workspace_, signal, this, [this] { show_perspective(); });
   connect(&workspace_, &Workspace::openFailureDismissed, this, &MainWindow::end_open_failure);
-  connect(&workspace_, &Workspace::bannerRequested, this, [this](const QString& text, const QString& button, std::function<void()> action) {
-    banners_.push_back({text, button, std::move(action)});
-    if (banners_.size() > 20) banners_.pop_front();
-    show_next_banner();
-  });
+  connect(&workspace_, &Workspace::bannerRequested, this,
+          [this](const QString& text, const QString& button, std::function<void()> action, std::function<void()> dismissed) {
+            banners_.push_back({text, button, std::move(action), std::move(dismissed)});
+            if (banners_.size() > 20) banners_.pop_front();
+            show_next_banner();
+          });
   connect(&workspace_, &Workspace::recentFilesChanged, this, &MainWindow::fill_recent);
   for (const auto signal :
        {&Workspace::modelOpened, &Workspace::draftChanged, &Workspace::selectionChanged, &Workspace::slotsChanged, &Workspace::runsChanged,

@@ -37,7 +37,7 @@ class MainWindow : public QMainWindow {
  private:
   struct Banner {
     QString text, button;
-    std::function<void()> action;
+    std::function<void()> action, dismissed;
   };
   void make_docks();
   void make_central();

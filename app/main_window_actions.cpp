@@ -272,9 +272,6 @@ void MainWindow::fill_recent() {
 void MainWindow::set_theme(const QString& theme) {
   QSettings().setValue("theme", theme);
   apply_saved_theme();
-  for (const auto& [name, icon] : std::initializer_list<std::pair<const char*, const char*>>{
-           {"backAction", "back"}, {"forwardAction", "forward"}, {"undoAction", "undo"}, {"redoAction", "redo"}})
-    actions_[name]->setIcon(themed_icon(icon));
 }
 
 void MainWindow::set_font_scale(int per_cent) {

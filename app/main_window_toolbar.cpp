@@ -134,8 +134,10 @@ void MainWindow::make_banners() {
   auto* close = new IconButton("close", tr("Dismiss this message"), banner_bar_);
   close->setObjectName("bannerClose");
   connect(close, &QToolButton::clicked, this, [this] {
-    if (!banners_.empty()) banners_.pop_front();
+    std::function<void()> dismissed;
+    if (!banners_.empty()) dismissed = std::move(banners_.front().dismissed), banners_.pop_front();
     show_next_banner();
+    if (dismissed) dismissed();
   });
   banner_bar_->addWidget(close);
   banner_bar_->hide();

@@ -4,7 +4,7 @@
 
 #include <QApplication>
 #include <QLocale>
-#include <QPalette>
+#include <QToolTip>
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -60,43 +60,17 @@ QPalette palette_of(const Colours& c, bool dark) {
   p.setColor(QPalette::Highlight, c.highlight);
   p.setColor(QPalette::HighlightedText, QColor("#ffffff"));
   p.setColor(QPalette::Link, c.a_text);
-  p.setColor(QPalette::LinkVisited, c.a_text);
+  p.setColor(dim_role, c.dim);
   p.setColor(QPalette::Light, dark ? QColor("#4a4e53") : QColor("#ffffff"));
   p.setColor(QPalette::Midlight, dark ? QColor("#3f4347") : QColor("#e2e5e8"));
   p.setColor(QPalette::Mid, c.line);
   p.setColor(QPalette::Dark, dark ? QColor("#18191b") : QColor("#a8aeb5"));
   p.setColor(QPalette::Shadow, dark ? QColor("#101113") : QColor("#7d858d"));
-  for (const auto role : {QPalette::WindowText, QPalette::Text, QPalette::ButtonText}) p.setColor(QPalette::Disabled, role, c.faint);
+  for (const auto role : {QPalette::WindowText, QPalette::Text, QPalette::ButtonText, dim_role})
+    p.setColor(QPalette::Disabled, role, c.faint);
   p.setColor(QPalette::Disabled, QPalette::Highlight, c.line);
   p.setColor(QPalette::Disabled, QPalette::HighlightedText, c.text);
   return p;
-}
-
-// Only what Fusion lacks: segment switches, dim labels, thin separators, status buttons. Everything else stays Fusion's.
-QString style_sheet_of(const Colours& c) {
-  return QString(R"(
-QMainWindow::separator { background: %1; width: 5px; height: 5px; }
-QMainWindow::separator:hover { background: %2; }
-QLabel[dim="true"] { color: %3; }
-QToolButton[segment="true"] { padding: 3px 10px; border: 1px solid %2; border-right-width: 0; background: %4; color: %5; }
-QToolButton[segment="true"][compact="true"] { padding: 3px 0px; }
-QToolButton[segment="true"][last="true"] { border-right-width: 1px; }
-QToolButton[segment="true"]:checked { background: %6; color: #ffffff; border-color: %6; }
-QToolButton[segment="true"]:hover:!checked { background: %7; }
-QToolButton[segment="true"]:disabled { color: %8; background: %1; }
-QToolButton[segment="true"]:checked:disabled { background: %2; color: %3; border-color: %2; }
-QToolButton[segment="true"]:focus { border: 2px solid %9; padding: 2px 9px; }
-QToolButton[segment="true"][compact="true"]:focus { padding: 2px 0px; }
-QToolButton[heading="true"] { border: none; padding: 2px 0px; color: %5; }
-QToolButton[heading="true"]:focus { border: 1px solid %9; }
-QStatusBar::item { border: none; }
-QLineEdit[filter="valid"] { background: %11; }
-QLineEdit[filter="invalid"] { background: %12; }
-QToolTip { color: %5; background: %10; border: 1px solid %2; padding: 2px; }
-)")
-      .arg(c.window.name(), c.line.name(), c.dim.name(), c.base.name(), c.text.name(), c.highlight.name(), c.selected_row.name(),
-           c.faint.name(), c.a_fill.name())
-      .arg(c.base.name(), c.ok_ground.name(), c.bad_ground.name());
 }
 
 QString significant(double value, int digits) {
@@ -120,7 +94,7 @@ const Colours& colours() {
 void set_dark(bool dark) {
   dark_theme = dark;
   QApplication::setPalette(palette_of(colours(), dark));
-  qApp->setStyleSheet(style_sheet_of(colours()));
+  QToolTip::setPalette(QApplication::palette());
 }
 
 void style_plot(QCustomPlot& plot) {

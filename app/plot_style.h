@@ -2,6 +2,7 @@
 // Colours, pens and number formats of the whole window: the one place that plots, icons and delegates
 // read them from, so that a change of theme reaches all.
 #include <QColor>
+#include <QPalette>
 #include <QString>
 
 class QCustomPlot;
@@ -13,7 +14,9 @@ struct Colours {
   QColor a_fill, a_text, b_fill, b_text, ok, warn, bad, ok_ground, warn_ground, bad_ground, override_mark, pending_mark, codes, scales;
 };
 bool is_dark();
-void set_dark(bool dark);            ///< applies palette and style sheet to the application
+void set_dark(bool dark);  ///< gives the application its palette; no style sheet, which would cost every change of theme and row
+/// Roles of the application's palette for text that is not plain: setForegroundRole() with them follows the theme by itself.
+inline constexpr QPalette::ColorRole dim_role = QPalette::LinkVisited, bad_role = QPalette::BrightText;
 const Colours& colours();            ///< of the theme in force
 void style_plot(QCustomPlot& plot);  ///< background, axes, grid, fonts; call again when the theme changes
 

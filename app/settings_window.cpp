@@ -235,7 +235,7 @@ void SettingsWindow::addToggle(const char* key, const QString& label, const QStr
 void SettingsWindow::addText(const QString& text) {
   auto* label = new QLabel(text, section_);
   label->setWordWrap(true);
-  label->setProperty("dim", true);
+  label->setForegroundRole(dim_role);
   section_layout_->addWidget(label);
   rows_.push_back({label, section_, (section_title_ + ' ' + text).toLower()});
 }

@@ -3,7 +3,10 @@
 #include <QEvent>
 #include <QFile>
 #include <QHBoxLayout>
+#include <QIconEngine>
 #include <QPainter>
+#include <QPixmapCache>
+#include <QStyleOptionToolButton>
 #include <QStylePainter>
 #include <QSvgRenderer>
 #include <QToolTip>
@@ -17,31 +20,53 @@ static void load_resources() { Q_INIT_RESOURCE(resources); }
 
 namespace lrc::app {
 
-QIcon themed_icon(const QString& name) {
-  load_resources();
-  QFile file(":/icons/" + name + ".svg");
-  if (!file.open(QIODevice::ReadOnly)) return {};
-  const QByteArray source = file.readAll();
-  QIcon icon;
-  const auto add = [&](const QColor& colour, QIcon::Mode mode) {
-    QByteArray svg = source;
-    svg.replace("currentColor", colour.name().toUtf8());
-    QSvgRenderer renderer(svg);
-    for (const int size : {16, 32, 48}) {
-      QPixmap pixmap(size, size);
+namespace {
+
+/// Draws an SVG in the text colour of the theme in force at the time of painting, so that icons follow the theme by themselves.
+class ThemedIconEngine : public QIconEngine {
+ public:
+  explicit ThemedIconEngine(QByteArray source) : source_(std::move(source)) {}
+
+  void paint(QPainter* painter, const QRect& rect, QIcon::Mode mode, QIcon::State state) override {
+    const double ratio = painter->device()->devicePixelRatioF();
+    painter->drawPixmap(rect, scaledPixmap(rect.size() * ratio, mode, state, ratio));
+  }
+  QPixmap pixmap(const QSize& size, QIcon::Mode mode, QIcon::State state) override { return scaledPixmap(size, mode, state, 1); }
+  QPixmap scaledPixmap(const QSize& size, QIcon::Mode mode, QIcon::State, qreal ratio) override {
+    const QColor colour = mode == QIcon::Disabled ? colours().faint : colours().text;
+    const QString key =
+        QString("themed:%1:%2:%3x%4@%5").arg(qHash(source_)).arg(colour.name()).arg(size.width()).arg(size.height()).arg(ratio);
+    QPixmap pixmap;
+    if (!QPixmapCache::find(key, &pixmap)) {
+      QByteArray svg = source_;
+      svg.replace("currentColor", colour.name().toUtf8());
+      QSvgRenderer renderer(svg);
+      pixmap = QPixmap(size);
       pixmap.fill(Qt::transparent);
       QPainter painter(&pixmap);
       renderer.render(&painter);
       painter.end();
-      icon.addPixmap(pixmap, mode);
+      QPixmapCache::insert(key, pixmap);
     }
-  };
-  add(colours().text, QIcon::Normal);
-  add(colours().faint, QIcon::Disabled);
-  return icon;
+    pixmap.setDevicePixelRatio(ratio);
+    return pixmap;
+  }
+  QIconEngine* clone() const override { return new ThemedIconEngine(*this); }
+
+ private:
+  QByteArray source_;
+};
+
+}  // namespace
+
+QIcon themed_icon(const QString& name) {
+  load_resources();
+  QFile file(":/icons/" + name + ".svg");
+  if (!file.open(QIODevice::ReadOnly)) return {};
+  return QIcon(new ThemedIconEngine(file.readAll()));
 }
 
-IconButton::IconButton(const QString& icon, const QString& tooltip, QWidget* parent) : QToolButton(parent), icon_(icon) {
+IconButton::IconButton(const QString& icon, const QString& tooltip, QWidget* parent) : QToolButton(parent) {
   setAutoRaise(true);
   setFixedSize(24, 24);
   setIconSize({16, 16});
@@ -51,10 +76,59 @@ IconButton::IconButton(const QString& icon, const QString& tooltip, QWidget* par
   setFocusPolicy(Qt::TabFocus);
 }
 
-void IconButton::changeEvent(QEvent* event) {
-  QToolButton::changeEvent(event);
-  if (event->type() == QEvent::PaletteChange) setIcon(themed_icon(icon_));
+SegmentButton::SegmentButton(const QString& text, bool compact, QWidget* parent) : QToolButton(parent), compact_(compact) {
+  setText(text);
+  setCheckable(true);
+  setToolButtonStyle(Qt::ToolButtonTextOnly);
 }
+
+void SegmentButton::setLast(bool last) {
+  last_ = last;
+  updateGeometry();
+  update();
+}
+
+QSize SegmentButton::sizeHint() const {
+  const QSize text = fontMetrics().size(Qt::TextShowMnemonic, this->text());
+  return {text.width() + (compact_ ? 6 : 26) + 1 + int(last_), text.height() + 8};
+}
+
+void SegmentButton::paintEvent(QPaintEvent*) {
+  const Colours& c = colours();
+  const bool checked = isChecked();
+  QColor ground = checked ? c.highlight : underMouse() ? c.selected_row : c.base, ink = checked ? QColor(Qt::white) : c.text;
+  QColor frame = checked ? c.highlight : c.line;
+  if (!isEnabled()) ground = checked ? c.line : c.window, ink = checked ? c.dim : c.faint, frame = c.line;
+  QPainter painter(this);
+  painter.fillRect(rect(), frame);
+  painter.fillRect(rect().adjusted(1, 1, last_ ? -1 : 0, -1), ground);
+  if (hasFocus()) {
+    painter.setPen(QPen(c.a_fill, 2));
+    painter.drawRect(rect().adjusted(1, 1, -1, -1));
+  }
+  painter.setPen(ink);
+  painter.drawText(rect(), Qt::AlignCenter | Qt::TextShowMnemonic, text());
+}
+
+void FilterField::setState(State state) {
+  if (state == state_) return;
+  state_ = state;
+  tint();
+}
+
+void FilterField::changeEvent(QEvent* event) {
+  QLineEdit::changeEvent(event);
+  // The same ground again changes nothing, and setPalette comes back here.
+  if (event->type() == QEvent::PaletteChange && state_ != State::plain && palette().color(QPalette::Base) != ground()) tint();
+}
+
+void FilterField::tint() {
+  QPalette own;  // all that is not set stays the application's
+  if (state_ != State::plain) own.setColor(QPalette::Base, ground());
+  setPalette(own);
+}
+
+QColor FilterField::ground() const { return state_ == State::valid ? colours().ok_ground : colours().bad_ground; }
 
 void ElidedCombo::paintEvent(QPaintEvent*) {
   QStylePainter painter(this);
@@ -74,13 +148,35 @@ bool ElidedCombo::event(QEvent* event) {
   return QComboBox::event(event);
 }
 
+namespace {
+
+/// An arrow and a bold name without a button's frame, which would be sunken while the section is open.
+class HeadingButton : public QToolButton {
+ public:
+  using QToolButton::QToolButton;
+
+ protected:
+  void paintEvent(QPaintEvent*) override {
+    QStylePainter painter(this);
+    QStyleOptionToolButton option;
+    initStyleOption(&option);
+    option.state &= ~(QStyle::State_On | QStyle::State_Sunken | QStyle::State_Raised);
+    painter.drawControl(QStyle::CE_ToolButtonLabel, option);
+    if (!hasFocus()) return;
+    painter.setPen(QPen(colours().a_fill, 2));
+    painter.drawRect(rect().adjusted(1, 1, -1, -1));
+  }
+};
+
+}  // namespace
+
 FoldingSection::FoldingSection(const QString& title, QWidget* parent) : QWidget(parent) {
   auto* column = new QVBoxLayout(this);
   column->setContentsMargins(0, 0, 0, 0);
   column->setSpacing(4);
   auto* row = new QHBoxLayout;
   row->setSpacing(8);
-  header_ = new QToolButton(this);
+  header_ = new HeadingButton(this);
   header_->setText(title);
   header_->setAccessibleName(title);
   header_->setCheckable(true);
@@ -88,7 +184,6 @@ FoldingSection::FoldingSection(const QString& title, QWidget* parent) : QWidget(
   header_->setAutoRaise(true);
   header_->setArrowType(Qt::DownArrow);
   header_->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
-  header_->setProperty("heading", true);
   QFont bold = font();
   bold.setBold(true);
   header_->setFont(bold);

@@ -2,6 +2,7 @@
 // Small widgets of the frame and the recipe: icons in the text colour, quiet buttons that carry one, folding sections.
 #include <QComboBox>
 #include <QIcon>
+#include <QLineEdit>
 #include <QToolButton>
 #include <QWidget>
 
@@ -11,21 +12,47 @@ namespace lrc::app {
 
 class ElidedLabel;
 
-/// An icon of resources/icons by name ("pin"), drawn in the text colour of the theme in force. Icons made earlier keep their
-/// colour: widgets that live through a change of theme use IconButton or set the icon again.
+/// An icon of resources/icons by name ("pin"), drawn in the text colour of the theme that is in force when it is painted.
 QIcon themed_icon(const QString& name);
 
-/// A flat 24 px tool button with a themed icon that follows changes of theme.
+/// A flat 24 px tool button with a themed icon.
 class IconButton : public QToolButton {
   Q_OBJECT
  public:
   IconButton(const QString& icon, const QString& tooltip, QWidget* parent = nullptr);
+};
+
+/// One of several exclusive buttons that stand in one frame; compact ones may become as narrow as their text.
+class SegmentButton : public QToolButton {
+  Q_OBJECT
+ public:
+  explicit SegmentButton(const QString& text, bool compact, QWidget* parent = nullptr);
+  void setLast(bool last);  ///< draws the right edge of the frame
+  QSize sizeHint() const override;
+
+ protected:
+  void paintEvent(QPaintEvent* event) override;
+
+ private:
+  bool compact_, last_ = false;
+};
+
+/// A line for a filter: green while what it says can be read, red while it cannot, plain when it is empty.
+class FilterField : public QLineEdit {
+  Q_OBJECT
+ public:
+  enum class State { plain, valid, invalid };
+  using QLineEdit::QLineEdit;
+  void setState(State state);
+  State state() const { return state_; }
 
  protected:
   void changeEvent(QEvent* event) override;
 
  private:
-  QString icon_;
+  void tint();
+  QColor ground() const;
+  State state_ = State::plain;
 };
 
 /// A combo box whose text ends in … where the box is too narrow for it; the whole of it is the tooltip.

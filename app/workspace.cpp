@@ -389,9 +389,9 @@ void Workspace::log(LogLevel level, const QString& text) {
 
 const std::vector<LogLine>& Workspace::logLines() const { return parts_->log; }
 
-void Workspace::banner(const QString& text, const QString& button, std::function<void()> action) {
+void Workspace::banner(const QString& text, const QString& button, std::function<void()> action, std::function<void()> dismissed) {
   log(LogLevel::warning, text);
-  emit bannerRequested(text, button, action);
+  emit bannerRequested(text, button, action, dismissed);
 }
 
 }  // namespace lrc::app

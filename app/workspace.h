@@ -64,7 +64,8 @@ class Workspace : public QObject {
   struct TooLarge {
     QString path;
     std::shared_ptr<const Model> model;
-    quint64 free_bytes = 0;
+    quint64 free_bytes = 0;  ///< what a run may take
+    bool limited = false;    ///< by the settings; otherwise by what the system has
   };
   const std::optional<TooLarge>& tooLarge() const;
   void openAnyway(const Recipe& draft);  ///< with this as the first draft
@@ -165,7 +166,8 @@ class Workspace : public QObject {
   void log(LogLevel level, const QString& text);
   const std::vector<LogLine>& logLines() const;
   /// The bar above the docks: one sentence with the way out.
-  void banner(const QString& text, const QString& button = {}, std::function<void()> action = {});
+  /// `dismissed`: what follows when the person closes it instead of pressing its button.
+  void banner(const QString& text, const QString& button = {}, std::function<void()> action = {}, std::function<void()> dismissed = {});
 
  signals:
   void modelOpened();
@@ -187,7 +189,7 @@ class Workspace : public QObject {
   void measureProgress();
   void devicesChanged();
   void logged(lrc::app::LogLevel level, const QString& text);
-  void bannerRequested(const QString& text, const QString& button, std::function<void()> action);
+  void bannerRequested(const QString& text, const QString& button, std::function<void()> action, std::function<void()> dismissed);
   void recentFilesChanged();
 
  private:

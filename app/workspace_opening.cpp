@@ -15,12 +15,17 @@ namespace lrc::app {
 
 namespace {
 
+struct Allowance {
+  quint64 bytes = 0;
+  bool limited = false;  ///< by the settings
+};
+
 /// What this program may still take: what the system has, and at most what the settings allow.
-quint64 available_memory() {
+Allowance available_memory() {
   quint64 free = free_memory_bytes();
   if (free == 0) free = std::numeric_limits<quint64>::max();  // the system does not say
   const quint64 limit = memory_limit();
-  return limit > 0 ? std::min(free, limit) : free;
+  return limit > 0 && limit < free ? Allowance{limit, true} : Allowance{free, false};
 }
 
 }  // namespace
@@ -39,15 +44,15 @@ void Workspace::openModel(const QString& path) {
         Opened opened;
         opened.as = QString::fromStdString(file.string());
         opened.model = is_run_folder(file) ? open_model(file).model : Model::open(file);
-        for (const MemoryStage& stage : memory_by_stage(fitted_to(Recipe{}, *opened.model), *opened.model, available_memory()))
+        for (const MemoryStage& stage : memory_by_stage(fitted_to(Recipe{}, *opened.model), *opened.model, available_memory().bytes))
           opened.needs = std::max(opened.needs, stage.total());
         return opened;
       },
       [this](Opened opened) {
-        const quint64 free = available_memory();
+        const Allowance allowance = available_memory();
         // A session was decided about when it was made.
-        if (opened.needs > free && !parts_->restore && !runningRun()) {
-          parts_->too_large = TooLarge{opened.as, std::move(opened.model), free};
+        if (opened.needs > allowance.bytes && !parts_->restore && !runningRun()) {
+          parts_->too_large = TooLarge{opened.as, std::move(opened.model), allowance.bytes, allowance.limited};
           emit openedTooLarge();
         } else {
           takeModel(std::move(opened.model), opened.as);

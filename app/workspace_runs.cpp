@@ -29,7 +29,7 @@ int Workspace::queueRun(const Recipe& recipe) {
   }
   if (problem) {
     log(LogLevel::error, *problem);
-    emit bannerRequested(*problem, {}, {});
+    emit bannerRequested(*problem, {}, {}, {});
     return 0;
   }
   autosave();
@@ -263,8 +263,8 @@ QString Workspace::commandOfDraft() const {
   if (!model_) return {};
   int number = 1;
   for (const RunEntry& run : runs_) number = std::max(number, run.number + 1);
-  return QString::fromStdString(
-      command_of({model_->checkpoint().path(), model_, draft_, parts_->runs_folder / run_folder_name(number, draft_.name), memory_limit()}));
+  return QString::fromStdString(command_of(
+      {model_->checkpoint().path(), model_, draft_, parts_->runs_folder / run_folder_name(number, draft_.name), memory_limit()}));
 }
 
 }  // namespace lrc::app

@@ -246,22 +246,36 @@ void Workspace::autosave() {
   saveSession(recovery_file());
 }
 
+namespace {
+
+/// Not offered again, and not lost: the file stays where it can be opened like any session.
+void set_aside(Workspace& workspace, const QString& kept) {
+  const QFileInfo file(kept);
+  const QString aside = file.dir().filePath("kept" + file.fileName().mid(int(qstrlen("recovery"))));
+  QFile::remove(aside);
+  if (QFile::rename(kept, aside))
+    workspace.log(LogLevel::info, QObject::tr("The session that was not restored stays for a week in %1").arg(aside));
+}
+
+}  // namespace
+
 void offer_recovery(Workspace& workspace) {
   // One file a process: those of processes that live are theirs.
   for (const QFileInfo& left : recovery_folder().entryInfoList({"recovery-*.lrcsession"}, QDir::Files, QDir::Time)) {
     const qint64 process = left.completeBaseName().section('-', 1).toLongLong();
     if (process <= 0 || ::kill(pid_t(process), 0) == 0) continue;
     const QString kept = left.absoluteFilePath();
-    workspace.banner(QObject::tr("The program ended without closing its session. What was edited until %1 is kept.")
-                         .arg(left.lastModified().toString("d MMM HH:mm")),
-                     QObject::tr("Restore"), [&workspace, kept] { workspace.openSession(kept); });
+    workspace.banner(
+        QObject::tr("The program ended without closing its session. What was edited until %1 is kept.")
+            .arg(left.lastModified().toString("d MMM HH:mm")),
+        QObject::tr("Restore"), [&workspace, kept] { workspace.openSession(kept); }, [&workspace, kept] { set_aside(workspace, kept); });
     return;
   }
 }
 
 void forget_recovery() {
   QFile::remove(recovery_file());
-  for (const QFileInfo& left : recovery_folder().entryInfoList({"recovery-*.lrcsession"}, QDir::Files)) {
+  for (const QFileInfo& left : recovery_folder().entryInfoList({"recovery-*.lrcsession", "kept-*.lrcsession"}, QDir::Files)) {
     const qint64 process = left.completeBaseName().section('-', 1).toLongLong();
     const bool old = left.lastModified().daysTo(QDateTime::currentDateTime()) > 7;
     if (process > 0 && old && ::kill(pid_t(process), 0) != 0) QFile::remove(left.absoluteFilePath());

@@ -10,6 +10,7 @@
 #include "models/prediction.h"
 #include "models/recipe_rules.h"
 #include "models/sensitivities.h"
+#include "models/weight_errors.h"
 #include "plot_style.h"
 
 namespace lrc::app {
@@ -32,6 +33,9 @@ LayerTableModel::LayerTableModel(Workspace& workspace, QObject* parent) : QAbstr
   connect(&Notebook::of(workspace), &Notebook::changed, this, &LayerTableModel::refresh);
   connect(&LayerLab::of(workspace), &LayerLab::solvedChanged, this, &LayerTableModel::refresh);
   connect(&Sensitivities::of(workspace), &Sensitivities::changed, this, &LayerTableModel::refresh);
+  connect(&WeightErrors::of(workspace), &WeightErrors::changed, this, [this] {
+    if (!late_.isActive()) late_.start();
+  });
   late_.setSingleShot(true);
   late_.setInterval(40);
   connect(&late_, &QTimer::timeout, this, &LayerTableModel::refresh);
@@ -57,6 +61,7 @@ Slot LayerTableModel::shown_b() const {
 void LayerTableModel::rebuild() {
   beginResetModel();
   rows_.clear();
+  reference_schemes_.clear();
   for (const LayerInfo& info : workspace_.model()->layers()) {
     LayerRow row;
     row.facts.name = QString::fromStdString(info.name);
@@ -100,11 +105,27 @@ void LayerTableModel::fill_draft(int index, LayerRow& row) {
   }
 }
 
+void LayerTableModel::fetch_reference(const RunEntry* reference) {
+  const int number = reference ? reference->number : 0;
+  if (number == reference_ && reference_schemes_.size() == rows_.size()) return;
+  reference_ = number;
+  reference_schemes_.assign(rows_.size(), std::nullopt);
+  if (!reference) return;
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    try {
+      reference_schemes_[i] = effective_scheme(reference->manifest.recipe, workspace_.model()->layers()[i]);
+    } catch (const Error&) {
+      // The run's recipe does not fit this layer at all: nothing equals it.
+    }
+  }
+}
+
 void LayerTableModel::refresh() {
   if (!workspace_.hasModel() || rows_.size() != workspace_.model()->layers().size()) return;
   const auto& schemes = workspace_.draftSchemes();
   const auto& inherited = workspace_.inheritedSchemes();
   const RunEntry* reference = workspace_.referenceRun();
+  fetch_reference(reference);
   const Notebook& notebook = Notebook::of(workspace_);
   double total = 0;
   most_sensitive_ = 0;
@@ -116,21 +137,16 @@ void LayerTableModel::refresh() {
     row.rank_overridden = schemes[i] && inherited[i] && schemes[i]->rank != inherited[i]->rank;
     row.bits_overridden = schemes[i] && inherited[i] && schemes[i]->weight.bits != inherited[i]->weight.bits;
     row.facts.pending = false;
-    if (reference && schemes[i]) {
-      try {
-        row.facts.pending = !(effective_scheme(reference->manifest.recipe, workspace_.model()->layers()[i]) == *schemes[i]);
-      } catch (const Error&) {
-        row.facts.pending = true;  // the run's recipe does not fit this layer at all
-      }
-    }
+    row.facts.pending = reference && schemes[i] && reference_schemes_[i] != schemes[i];
     row.facts.has_note = !notebook.layerNote(row.facts.name).isEmpty();
     fill_errors(int(i), row);
     fill_draft(int(i), row);
+    row.rounded_alone = WeightErrors::of(workspace_).value(int(i)).value_or(unknown);
     const auto sensitive = Sensitivities::of(workspace_).value(int(i));
     row.sensitivity = sensitive ? sensitive->nats : unknown;
     row.sensitivity_estimated = sensitive && sensitive->estimated;
     if (sensitive) most_sensitive_ = std::max(most_sensitive_, sensitive->nats);
-    row.facts.weights_only = row.weights_only * 100;
+    row.facts.weights_only = value(int(i), weights_only) * 100;
     row.facts.activations_only = row.activations_only * 100;
     row.facts.rank = row.scheme ? double(row.scheme->rank) : unknown;
     row.facts.bits = row.scheme ? double(row.scheme->weight.bits) : unknown;
@@ -156,6 +172,41 @@ void LayerTableModel::refresh() {
   if (!rows_.empty()) emit dataChanged(index(0, 0), index(int(rows_.size()) - 1, column_count - 1));
   emit headerDataChanged(Qt::Horizontal, 0, column_count - 1);
   emit refreshed();
+}
+
+double LayerTableModel::value(int index, int column) const {
+  const LayerRow& row = rows_[std::size_t(index)];
+  switch (column) {
+    case bits:
+      return row.facts.bits;
+    case rank:
+      return row.facts.rank;
+    case size:
+      return row.facts.size;
+    case error:
+    case error_b:
+      return row.b;
+    case error_a:
+      return row.a;
+    case reduction:
+      return row.reduction;
+    case held_out:
+      return row.held_out;
+    case weights_only:
+      return std::isnan(row.weights_only) ? row.rounded_alone : row.weights_only;
+    case activations_only:
+      return row.activations_only;
+    case share:
+      return row.share;
+    case sensitivity:
+      return row.sensitivity;
+    case shape:
+      return double(row.out_features * row.in_features);
+    case marks:
+      return (row.facts.has_override ? 2 : 0) + (row.facts.pending ? 1 : 0);
+    default:
+      return index;
+  }
 }
 
 Qt::ItemFlags LayerTableModel::flags(const QModelIndex& index) const {
@@ -209,7 +260,9 @@ QString LayerTableModel::as_tsv(const std::vector<int>& rows, const std::vector<
         const double number = data(cell, sort_role).toDouble();
         const double shown = column == sensitivity ? number * 1000 : column >= error_a ? number * 100 : number;
         // An estimate never leaves the window.
-        if (column == sensitivity && rows_[std::size_t(row)].sensitivity_estimated) {
+        // Nor does what rounding does without inputs stand below a heading that counts them.
+        if ((column == sensitivity && rows_[std::size_t(row)].sensitivity_estimated) ||
+            (column == weights_only && std::isnan(rows_[std::size_t(row)].weights_only))) {
           cells << QString();
           continue;
         }
@@ -238,7 +291,7 @@ void LayerProxy::setFilter(const LayerFilter& filter) {
 bool LayerProxy::filterAcceptsRow(int row, const QModelIndex&) const { return accepts(row); }
 
 bool LayerProxy::lessThan(const QModelIndex& left, const QModelIndex& right) const {
-  const double a = left.data(sortRole()).toDouble(), b = right.data(sortRole()).toDouble();
+  const double a = model_.value(left.row(), left.column()), b = model_.value(right.row(), right.column());
   // What is not known comes last in descending order, ties keep the model's order.
   if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && !std::isnan(b);
   if (a == b) return sortOrder() == Qt::AscendingOrder ? left.row() < right.row() : left.row() > right.row();

@@ -24,7 +24,8 @@ struct LayerRow {
   /// Of the draft where it differs from B: solved alone, or estimated.
   double draft = 0;
   bool draft_solved = false;
-  double sensitivity = 0;  ///< nats
+  double rounded_alone = 0;  ///< of ‖W‖²: plain rounding, before anything is measured
+  double sensitivity = 0;    ///< nats
   bool sensitivity_estimated = false;
 };
 
@@ -64,6 +65,8 @@ class LayerTableModel : public QAbstractTableModel {
   /// named undo step.
   bool setData(const QModelIndex& index, const QVariant& value, int role) override;
 
+  /// What a column sorts by; NaN = not known.
+  double value(int row, int column) const;
   const LayerRow& row(int index) const { return rows_[std::size_t(index)]; }
   const std::vector<LayerRow>& rows() const { return rows_; }
   double mostSensitive() const { return most_sensitive_; }  ///< nats, of any layer
@@ -77,10 +80,14 @@ class LayerTableModel : public QAbstractTableModel {
  private:
   void rebuild();
   void refresh();
+  /// The schemes of the run that the draft is held against: they change with the run, not with each edit.
+  void fetch_reference(const RunEntry* reference);
   void fill_errors(int index, LayerRow& row) const;
   void fill_draft(int index, LayerRow& row);
   Workspace& workspace_;
   std::vector<LayerRow> rows_;
+  int reference_ = 0;
+  std::vector<std::optional<LayerScheme>> reference_schemes_;
   QTimer late_;  ///< curves come one by one; the table follows them together
   double axis_low_ = 0.5, axis_high_ = 20, most_sensitive_ = 0;
 };

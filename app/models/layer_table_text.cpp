@@ -50,39 +50,7 @@ QVariant LayerTableModel::headerData(int section, Qt::Orientation orientation, i
 QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
   if (!index.isValid()) return {};
   const LayerRow& row = rows_[std::size_t(index.row())];
-  const auto value = [&]() -> double {
-    switch (index.column()) {
-      case bits:
-        return row.facts.bits;
-      case rank:
-        return row.facts.rank;
-      case size:
-        return row.facts.size;
-      case error:
-      case error_b:
-        return row.b;
-      case error_a:
-        return row.a;
-      case reduction:
-        return row.reduction;
-      case held_out:
-        return row.held_out;
-      case weights_only:
-        return row.weights_only;
-      case activations_only:
-        return row.activations_only;
-      case share:
-        return row.share;
-      case sensitivity:
-        return row.sensitivity;
-      case shape:
-        return double(row.out_features * row.in_features);
-      case marks:
-        return (row.facts.has_override ? 2 : 0) + (row.facts.pending ? 1 : 0);
-      default:
-        return index.row();
-    }
-  };
+  const auto value = [&] { return this->value(index.row(), index.column()); };
   if (role == sort_role) return value();
   if (role == Qt::DisplayRole || role == Qt::EditRole) {
     switch (index.column()) {
@@ -143,6 +111,9 @@ QVariant LayerTableModel::data(const QModelIndex& index, int role) const {
           .arg(double(row.size.scale_bits) / weights, 0, 'f', 3)
           .arg(double(row.size.factor_bits) / weights, 0, 'f', 2);
     }
+    if (index.column() == weights_only && std::isnan(row.weights_only) && !std::isnan(row.rounded_alone))
+      return tr("plain rounding of the rotated weight: %1 % of ‖W‖²; what it does to the output is known once the layer is solved")
+          .arg(row.rounded_alone * 100, 0, 'g', 6);
     if (index.column() >= error && index.column() <= activations_only && !std::isnan(value())) {
       const double error_value = index.column() == reduction ? row.b : value();
       return tr("solved: %1 % of ‖WX‖², %2 dB, %3 % of the amplitude; lower bound of the regularised loss %4 %")

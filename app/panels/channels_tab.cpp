@@ -48,7 +48,7 @@ class ChannelsTab : public PlotTab {
   QLabel* sentence_;
   QWidget* options_;
   SegmentSwitch *basis_, *view_;
-  QWidget* plots_;
+  QWidget *plots_, *map_part_;
   QCustomPlot *profile_, *cells_, *positions_;
   QLabel* map_title_;
   QCPColorMap* colours_ = nullptr;
@@ -98,14 +98,20 @@ ChannelsTab::ChannelsTab(Workspace& workspace, QWidget* parent) : PlotTab(parent
   profile_ = make_plot("channelsPlot", tr("Size of each input channel"), plots_);
   map_title_ = new QLabel(plots_);
   map_title_->setFont(font_of_points(font(), 8));
-  map_title_->setProperty("dim", true);
+  map_title_->setForegroundRole(dim_role);
   map_title_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
   cells_ = make_plot("channelsMap", tr("The largest channel of each group in every block"), plots_);
   positions_ = make_plot("positionsPlot", tr("Share of the error by position"), plots_);
+  map_part_ = new QWidget(plots_);
+  auto* map_column = new QVBoxLayout(map_part_);
+  map_column->setContentsMargins(0, 0, 0, 0);
+  map_column->setSpacing(4);
+  map_column->addWidget(map_title_);
+  map_column->addWidget(cells_, 1);
   column->addWidget(profile_, 3);
-  column->addWidget(map_title_);
-  column->addWidget(cells_, 2);
+  column->addWidget(map_part_, 2);
   column->addWidget(positions_, 3);
+  setPair(column);
   twin_ = new PlotTwin(plots_, *this, "channelsTable", this);
   layout->addWidget(twin_, 1);
   layout->addStretch(0);
@@ -146,8 +152,7 @@ void ChannelsTab::refresh() {
   sentence_->setVisible(shown);
   twin_->setVisible(shown);
   options_->setVisible(map_ || found_);
-  for (QWidget* widget : {static_cast<QWidget*>(profile_), static_cast<QWidget*>(map_title_), static_cast<QWidget*>(cells_)})
-    widget->setVisible(channels);
+  for (QWidget* widget : {static_cast<QWidget*>(profile_), map_part_}) widget->setVisible(channels);
   positions_->setVisible(!channels);
   if (!shown) {
     say_not_sampled(*notice_, workspace_);

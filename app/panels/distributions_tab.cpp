@@ -14,6 +14,12 @@
 
 namespace lrc::app {
 
+namespace {
+
+constexpr int lowest_plot = 110;  // px
+
+}  // namespace
+
 PlotTab::PlotTab(QWidget* parent) : QWidget(parent) {
   auto* outer = new QVBoxLayout(this);
   outer->setContentsMargins(0, 0, 0, 0);
@@ -35,6 +41,13 @@ void PlotTab::showEvent(QShowEvent* event) {
 void PlotTab::changeEvent(QEvent* event) {
   QWidget::changeEvent(event);
   if (event->type() == QEvent::PaletteChange && isVisible()) refresh();
+}
+
+void PlotTab::resizeEvent(QResizeEvent* event) {
+  QWidget::resizeEvent(event);
+  // Two plots, their lines of facts, the sentence and the legend.
+  const int stacked = 2 * lowest_plot + 8 * fontMetrics().lineSpacing();
+  if (pair_) pair_->setDirection(height() < stacked && width() > height() ? QBoxLayout::LeftToRight : QBoxLayout::TopToBottom);
 }
 
 int shown_layer(const Workspace& workspace) {
@@ -108,6 +121,7 @@ DistributionsTab::DistributionsTab(Workspace& workspace, QWidget* parent) : Plot
   auto* column = new QVBoxLayout(plots_);
   column->setContentsMargins(0, 0, 0, 0);
   column->setSpacing(4);
+  setPair(column);
   inputs_ = makePlot("distributionsPlot", tr("Distribution of the layer’s input on its grid"), input_facts_, column);
   weights_ = makePlot("distributionsWeightsPlot", tr("Distribution of the layer’s weights on their grid"), weight_facts_, column);
   twin_ = new PlotTwin(plots_, *this, "distributionsTable", this);
@@ -132,17 +146,22 @@ DistributionsTab::DistributionsTab(Workspace& workspace, QWidget* parent) : Plot
 }
 
 QCustomPlot* DistributionsTab::makePlot(const char* name, const QString& title, QLabel*& facts, QVBoxLayout* layout) {
-  facts = new QLabel(plots_);
+  auto* part = new QWidget(plots_);
+  auto* column = new QVBoxLayout(part);
+  column->setContentsMargins(0, 0, 0, 0);
+  column->setSpacing(4);
+  facts = new QLabel(part);
   facts->setObjectName(QString(name) + "Facts");
   facts->setFont(font_of_points(font(), 8));
   facts->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
-  layout->addWidget(facts);
-  auto* plot = new QCustomPlot(plots_);
+  column->addWidget(facts);
+  auto* plot = new QCustomPlot(part);
   plot->setObjectName(name);
   plot->setAccessibleName(title);
-  plot->setMinimumSize(160, 110);
+  plot->setMinimumSize(160, lowest_plot);
   plot->setFocusPolicy(Qt::StrongFocus);
-  layout->addWidget(plot, 1);
+  column->addWidget(plot, 1);
+  layout->addWidget(part, 1);
   return plot;
 }
 

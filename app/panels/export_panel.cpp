@@ -147,9 +147,6 @@ void ExportPanel::show() {
     why = tr("Name a folder");
   else if (short_of_room_)
     why = tr("The disk of this folder has too little room");
-  QPalette red = why_not_->palette();
-  red.setColor(QPalette::WindowText, c.bad);
-  why_not_->setPalette(red);
   why_not_->setText(why);
   export_->setEnabled(ready && why.isEmpty() && !writing_);
   stop_->setVisible(writing_);

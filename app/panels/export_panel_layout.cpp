@@ -15,6 +15,7 @@
 #include "panels/export_panel.h"
 #include "panels/export_sizes.h"
 #include "panels/panel_widgets.h"
+#include "plot_style.h"
 #include "widgets.h"
 
 namespace lrc::app {
@@ -215,6 +216,7 @@ void ExportPanel::buildResult(QHBoxLayout* columns) {
   buttons->addWidget(stop_);
   column->addLayout(buttons);
   why_not_ = new QLabel(side);
+  why_not_->setForegroundRole(bad_role);
   why_not_->setObjectName("exportWhyNot");
   why_not_->setWordWrap(true);
   why_not_->setAlignment(Qt::AlignHCenter);

@@ -1,5 +1,6 @@
 #pragma once
 // Two tabs of the Errors panel about what enters a layer: the distributions on their grids, and the channels.
+#include <QBoxLayout>
 #include <QWidget>
 
 #include "panels/plot_tools.h"
@@ -8,8 +9,8 @@ namespace lrc::app {
 
 class Workspace;
 
-/// A tab that offers its numbers as a table, like the panel around it. Where it is lower than its plots need, it scrolls: it must
-/// not set the height of the window.
+/// A tab that offers its numbers as a table, like the panel around it. Where it is too low for its two plots one above the other,
+/// they stand side by side; where it is lower than that, it scrolls: it must not set the height of the window.
 class PlotTab : public QWidget, public PlotHooks {
  public:
   explicit PlotTab(QWidget* parent);
@@ -21,10 +22,13 @@ class PlotTab : public QWidget, public PlotHooks {
   virtual void refresh() = 0;
   void showEvent(QShowEvent* event) override;
   void changeEvent(QEvent* event) override;
-  QWidget* page() { return page_; }  ///< what the tab's own parts are laid out on
+  void resizeEvent(QResizeEvent* event) override;
+  QWidget* page() { return page_; }                 ///< what the tab's own parts are laid out on
+  void setPair(QBoxLayout* pair) { pair_ = pair; }  ///< the layout of the two plots
 
  private:
   QWidget* page_;
+  QBoxLayout* pair_ = nullptr;
 };
 
 PlotTab* make_distributions_tab(Workspace& workspace, QWidget* parent);

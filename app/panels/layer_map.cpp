@@ -23,6 +23,7 @@ LayerMap::LayerMap(Workspace& workspace, LayerTableModel& model, LayerProxy& pro
   setMouseTracking(true);
   connect(&model, &LayerTableModel::refreshed, this, &LayerMap::update_scale);
   connect(&model, &QAbstractItemModel::modelReset, this, [this] {
+    count();
     updateGeometry();
     update_scale();
   });
@@ -30,6 +31,7 @@ LayerMap::LayerMap(Workspace& workspace, LayerTableModel& model, LayerProxy& pro
   connect(&proxy, &QAbstractItemModel::rowsInserted, this, qOverload<>(&QWidget::update));
   connect(&proxy, &QAbstractItemModel::rowsRemoved, this, qOverload<>(&QWidget::update));
   connect(&workspace, &Workspace::selectionChanged, this, qOverload<>(&QWidget::update));
+  count();
   update_scale();
 }
 
@@ -43,6 +45,8 @@ QString LayerMap::title(Measure measure) {
       return tr("Reduction by B");
     case held_out:
       return tr("Held-out error, B");
+    case weights_only:
+      return tr("Weights only");
     case rank:
       return tr("Rank of the draft");
     case size:
@@ -58,38 +62,24 @@ void LayerMap::setMeasure(Measure measure) {
   update_scale();
 }
 
-double LayerMap::value(int layer) const {
-  const LayerRow& row = model_.row(layer);
-  switch (measure_) {
-    case error_b:
-      return row.b;
-    case error_a:
-      return row.a;
-    case reduction:
-      return row.reduction;
-    case held_out:
-      return row.held_out;
-    case rank:
-      return row.facts.rank;
-    case size:
-      return row.facts.size;
-    case measure_count:
-      break;
-  }
-  return 0;
+double LayerMap::value(int layer, Measure measure) const {
+  using Table = LayerTableModel;
+  static constexpr Table::Column columns[measure_count] = {Table::error_b, Table::error_a, Table::reduction,   Table::held_out,
+                                                           Table::rank,    Table::size,    Table::weights_only};
+  return model_.value(layer, columns[measure]);
 }
 
 bool LayerMap::hasValues(Measure measure) const {
   if (measure == rank || measure == size) return !model_.rows().empty();
-  return std::any_of(model_.rows().begin(), model_.rows().end(), [&](const LayerRow& row) {
-    return !std::isnan(measure == error_b ? row.b : measure == error_a ? row.a : measure == reduction ? row.reduction : row.held_out);
-  });
+  for (int layer = 0; layer < model_.rowCount(); ++layer)
+    if (!std::isnan(value(layer, measure))) return true;
+  return false;
 }
 
 void LayerMap::update_scale() {
   std::vector<double> known;
   for (int layer = 0; layer < model_.rowCount(); ++layer)
-    if (const double v = value(layer); !std::isnan(v)) known.push_back(v);
+    if (const double v = value(layer, measure_); !std::isnan(v)) known.push_back(v);
   std::sort(known.begin(), known.end());
   low_ = high_ = 0;
   if (!known.empty()) {
@@ -115,19 +105,22 @@ std::pair<QString, QString> LayerMap::scaleTexts() const {
 }
 
 LayerMap::Geometry LayerMap::geometry_now() const {
-  int blocks = 0;
-  for (const LayerRow& row : model_.rows()) blocks = std::max(blocks, row.facts.block + 1);
+  const int blocks = blocks_;
   const int left = fontMetrics().horizontalAdvance("block") + 8;
   const int width_left = std::max(0, width() - left - 2);
   const int cell_width = blocks > 0 ? std::clamp(width_left / blocks, 3, 40) : 16;
   return {left, 2, cell_width, 16, blocks};
 }
 
-int LayerMap::rows() const {
+void LayerMap::count() {
   constexpr int of_llama = 7;  // what is drawn while no model is open
-  if (!workspace_.hasModel()) return of_llama;
-  const auto& layers = workspace_.model()->layers();
-  return int(std::ranges::count_if(layers, [](const LayerInfo& layer) { return layer.block == 0; }));
+  rows_ = of_llama, blocks_ = 0;
+  if (!workspace_.hasModel()) return;
+  rows_ = 0;
+  for (const LayerInfo& layer : workspace_.model()->layers()) {
+    rows_ += layer.block == 0;
+    blocks_ = std::max(blocks_, int(layer.block) + 1);
+  }
 }
 
 int LayerMap::rowOf(int layer) const { return layer % rows(); }
@@ -189,7 +182,7 @@ void LayerMap::paintEvent(QPaintEvent*) {
   painter.setFont(small);
   for (int layer = 0; layer < model_.rowCount(); ++layer) {
     const QRect cell = cellOf(layer).adjusted(0, 0, -1, -1);
-    const double v = value(layer);
+    const double v = value(layer, measure_);
     QColor fill = c.grid;
     if (!std::isnan(v)) {
       double t = 0.5;
@@ -345,7 +338,7 @@ bool LayerMap::event(QEvent* event) {
       QToolTip::hideText();
     } else {
       const LayerRow& row = model_.row(layer);
-      const double v = value(layer);
+      const double v = value(layer, measure_);
       QString text = row.facts.short_name;
       if (!std::isnan(v)) {
         const QString number = measure_ == rank   ? QString::number(v, 'f', 0)

@@ -11,7 +11,7 @@ namespace lrc::app {
 class LayerMap : public QWidget {
   Q_OBJECT
  public:
-  enum Measure { error_b, error_a, reduction, held_out, rank, size, measure_count };
+  enum Measure { error_b, error_a, reduction, held_out, rank, size, weights_only, measure_count };
   LayerMap(Workspace& workspace, LayerTableModel& model, LayerProxy& proxy, QWidget* parent);
 
   static QString title(Measure measure);
@@ -45,13 +45,14 @@ class LayerMap : public QWidget {
     int left, top, cell_width, cell_height, blocks;
   };
   Geometry geometry_now() const;
-  double value(int layer) const;
+  double value(int layer, Measure measure) const;
   void update_scale();
   std::vector<int> layers_in(const QRect& area) const;
   void move_current(int block_step, int row_step);
-  int rows() const;                  ///< layers of a block
-  int rowOf(int layer) const;        ///< where in its block
-  QString row_title(int row) const;  ///< "down", "3.up"
+  void count();                       ///< rows and blocks of the model that was opened
+  int rows() const { return rows_; }  ///< layers of a block
+  int rowOf(int layer) const;         ///< where in its block
+  QString row_title(int row) const;   ///< "down", "3.up"
   int find(int block, int row) const;
 
   Workspace& workspace_;
@@ -60,6 +61,7 @@ class LayerMap : public QWidget {
   Measure measure_ = error_b;
   double low_ = 0, high_ = 0;
   bool logarithmic_ = false;
+  int rows_ = 0, blocks_ = 0;
   QPoint press_;
   QRect band_;
   std::vector<int> before_drag_;

@@ -95,7 +95,7 @@ void LayersPanel::make_title(QVBoxLayout* column) {
 }
 
 void LayersPanel::make_filter(QVBoxLayout* column) {
-  filter_ = new QLineEdit(this);
+  filter_ = new FilterField(this);
   filter_->setObjectName("layersFilter");
   filter_->setAccessibleName(tr("Filter of layers"));
   filter_->setPlaceholderText(tr("Filter:  down  ·  role:q,k  block:0-3  ·  errB>2  rank=0  ·  /re/"));
@@ -260,7 +260,9 @@ void LayersPanel::show_mode(int mode) {
 
 void LayersPanel::choose_measure() {
   if (measure_chosen_) return;
-  const LayerMap::Measure measure = map_->hasValues(LayerMap::error_b) ? LayerMap::error_b : LayerMap::size;
+  const LayerMap::Measure measure = map_->hasValues(LayerMap::error_b)        ? LayerMap::error_b
+                                    : map_->hasValues(LayerMap::weights_only) ? LayerMap::weights_only
+                                                                              : LayerMap::size;
   if (map_->measure() == measure && measure_->currentIndex() == measure) return;
   measure_->setCurrentIndex(measure);
   map_->setMeasure(measure);

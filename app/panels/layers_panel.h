@@ -2,7 +2,6 @@
 // The layers panel's own parts: what it is made of and its selection (layers_panel.cpp), what is kept, copied and asked of it
 // (layers_tools.cpp).
 #include <QComboBox>
-#include <QLineEdit>
 #include <QVBoxLayout>
 #include <optional>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "models/layer_settings.h"
 #include "models/layer_table_model.h"
 #include "panels/panel_widgets.h"
+#include "widgets.h"
 #include "workspace.h"
 
 namespace lrc::app {
@@ -65,7 +65,7 @@ class LayersPanel : public QWidget {
   LayerProxy proxy_;
   TitleControls* controls_ = nullptr;
   SegmentSwitch* mode_ = nullptr;
-  QLineEdit* filter_ = nullptr;
+  FilterField* filter_ = nullptr;
   QComboBox* group_ = nullptr;
   LayerGroups* groups_ = nullptr;
   std::optional<CopiedSettings> copied_;

@@ -22,10 +22,8 @@ namespace lrc::app {
 
 void LayersPanel::apply_filter(const QString& text) {
   const LayerFilter filter = LayerFilter::parse(text);
-  // The style sheet of the theme tints these states.
-  filter_->setProperty("filter", text.trimmed().isEmpty() ? QString() : filter.valid() ? QString("valid") : QString("invalid"));
-  filter_->style()->unpolish(filter_);
-  filter_->style()->polish(filter_);
+  using State = FilterField::State;
+  filter_->setState(text.trimmed().isEmpty() ? State::plain : filter.valid() ? State::valid : State::invalid);
   problem_ = filter.valid() ? QString() : tr("column %1: %2").arg(filter.problem_column()).arg(filter.problem());
   // Rows that the filter hides stay selected.
   showing_ = true;

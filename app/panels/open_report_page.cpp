@@ -115,7 +115,7 @@ class OpenReportPage : public PageFrame {
       what->setFont(font_of_points(font(), 9, !line.fine));
       auto* fact = new QLabel(line.fact, lines_);
       fact->setWordWrap(true);
-      fact->setProperty("dim", line.fine);
+      fact->setForegroundRole(line.fine ? dim_role : QPalette::NoRole);
       fact->setTextInteractionFlags(Qt::TextSelectableByMouse);
       grid_->addWidget(new StatusMark(line.fine, lines_), row, 0, Qt::AlignTop);
       grid_->addWidget(what, row, 1, Qt::AlignTop);

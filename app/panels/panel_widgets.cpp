@@ -6,6 +6,7 @@
 #include <QVBoxLayout>
 
 #include "plot_style.h"
+#include "widgets.h"
 
 namespace lrc::app {
 
@@ -115,15 +116,11 @@ SegmentSwitch::SegmentSwitch(const QString& accessible_name, QWidget* parent) : 
 }
 
 void SegmentSwitch::addSegment(int id, const QString& text, const QString& tip) {
-  auto* button = new QToolButton(this);
-  button->setText(text);
+  auto* button = new SegmentButton(text, false, this);
   button->setToolTip(tip);
   button->setAccessibleName(accessibleName() + ": " + text);
-  button->setCheckable(true);
-  button->setProperty("segment", true);
-  for (auto* earlier : group_->buttons()) earlier->setProperty("last", false);
-  button->setProperty("last", true);
-  button->setToolButtonStyle(Qt::ToolButtonTextOnly);
+  for (auto* earlier : group_->buttons()) static_cast<SegmentButton*>(earlier)->setLast(false);
+  button->setLast(true);
   group_->addButton(button, id);
   row_->addWidget(button);
   if (group_->buttons().size() == 1) button->setChecked(true);
@@ -195,7 +192,7 @@ QToolButton* make_tool_button(const QString& object_name, const QString& text, c
 
 QLabel* make_dim_label(const QString& text, QWidget* parent) {
   auto* label = new QLabel(text, parent);
-  label->setProperty("dim", true);
+  label->setForegroundRole(dim_role);
   return label;
 }
 

@@ -47,6 +47,7 @@ class RecipePanel : public QWidget {
     column->addWidget(new PendingView(workspace_, this));
     column->addWidget(new ForecastView(workspace_, this));
     problem_ = new QLabel(this);
+    problem_->setForegroundRole(bad_role);
     problem_->setObjectName("recipeProblem");
     problem_->setWordWrap(true);
     problem_->hide();
@@ -159,7 +160,6 @@ class RecipePanel : public QWidget {
     const auto problem = workspace_.draftProblem();
     problem_->setVisible(problem.has_value());
     problem_->setText(problem.value_or(QString()));
-    problem_->setStyleSheet(QString("color: %1").arg(colours().bad.name()));
     run_->setEnabled(!problem);
     queue_->setEnabled(!problem);
     run_->setToolTip(problem.value_or(tr("Carries the recipe out on the whole model and evaluates it.  F5")));

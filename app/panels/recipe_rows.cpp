@@ -2,10 +2,10 @@
 
 #include <QHBoxLayout>
 #include <QPainter>
-#include <QToolButton>
 #include <QWheelEvent>
 
 #include "plot_style.h"
+#include "widgets.h"
 
 namespace lrc::app {
 
@@ -14,14 +14,10 @@ NumberBar::NumberBar(const QString& accessible_name, const std::vector<int>& num
   row->setContentsMargins(0, 0, 0, 0);
   row->setSpacing(0);
   for (const int number : numbers) {
-    auto* button = new QToolButton(this);
-    button->setText(QString::number(number));
+    auto* button = new SegmentButton(QString::number(number), true, this);
     button->setAccessibleName(QString("%1 %2").arg(accessible_name).arg(number));
     button->setObjectName(QString("value_%1").arg(number));
-    button->setCheckable(true);
-    button->setProperty("segment", true);
-    button->setProperty("compact", true);
-    button->setProperty("last", number == numbers.back());
+    button->setLast(number == numbers.back());
     button->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
     button->setMinimumWidth(20);
     row->addWidget(button);

@@ -215,9 +215,7 @@ void RecipeFields::show_values() {
     QFont label = font();
     label.setBold(overridden);
     row->label->setFont(label);
-    row->label->setProperty("dim", selection_scope_ && !overridden);
-    row->label->style()->unpolish(row->label);
-    row->label->style()->polish(row->label);
+    row->label->setForegroundRole(selection_scope_ && !overridden ? dim_role : QPalette::NoRole);
   }
 }
 

@@ -44,7 +44,7 @@ class RunsPanel : public QWidget {
   RunTableModel* model_;
   RunProxy* proxy_;
   TitleControls* controls_;
-  QLineEdit* filter_;
+  FilterField* filter_;
   QPushButton *pause_, *stop_, *set_a_, *set_b_;
   Notice* notice_;
   RunTableView* table_;
@@ -60,7 +60,7 @@ RunsPanel::RunsPanel(Workspace& workspace, QWidget* parent)
   layout->addWidget(controls_);
   auto* row = new QHBoxLayout;
   row->setSpacing(8);
-  filter_ = new QLineEdit(this);
+  filter_ = new FilterField(this);
   filter_->setObjectName("runsFilter");
   filter_->setAccessibleName(tr("Filter runs"));
   filter_->setPlaceholderText(tr("Filter:  lrc  ·  state:done  bpw<7  kl<0.2"));
@@ -102,9 +102,8 @@ RunsPanel::RunsPanel(Workspace& workspace, QWidget* parent)
 
   connect(filter_, &QLineEdit::textChanged, this, [this](const QString& text) {
     RunFilter filter = parse_run_filter(text);
-    QPalette palette = this->palette();
-    if (!text.isEmpty()) palette.setColor(QPalette::Base, filter.problem.isEmpty() ? colours().ok_ground : colours().bad_ground);
-    filter_->setPalette(palette);
+    using State = FilterField::State;
+    filter_->setState(text.isEmpty() ? State::plain : filter.problem.isEmpty() ? State::valid : State::invalid);
     filter_->setToolTip(filter.problem);
     if (filter.problem.isEmpty()) proxy_->setFilter(std::move(filter));
     follow();

@@ -28,7 +28,7 @@ SourcesView::SourcesView(Workspace& workspace, QWidget* parent) : QWidget(parent
   plot_ = new QCustomPlot(this);
   plot_->setObjectName("sourcesPlot");
   plot_->setAccessibleName(tr("Where this layer’s error comes from"));
-  plot_->setMinimumSize(180, 60);
+  plot_->setMinimumSize(160, 60);
   help_ = new HelpTable(workspace_, this);
   twin_ = new PlotTwin(plot_, *this, "sourcesTable", this);
   row->addWidget(twin_, 3);
@@ -126,7 +126,9 @@ void SourcesView::draw() {
   plot_->clearItems();
   gather();
   twin_->refresh();
-  if (bars_.empty()) return plot_->replot(QCustomPlot::rpQueuedReplot);
+  // Without a bar the table of what would help has the room.
+  twin_->setVisible(!bars_.empty());
+  if (bars_.empty()) return;
   const Colours& c = colours();
   style_plot(*plot_);
   auto ticker = QSharedPointer<QCPAxisTickerText>::create();

@@ -214,7 +214,7 @@ class StartPage : public QScrollArea {
     for (std::size_t i = 0; i < texts.size(); ++i) {
       auto* number = new QLabel(QString::number(i + 1), card);
       number->setFont(font_of_points(font(), 11, true));
-      number->setProperty("dim", true);
+      number->setForegroundRole(dim_role);
       auto* what = new QLabel(texts[i].first, card);
       what->setFont(font_of_points(font(), 9, true));
       auto* more = make_dim_label(texts[i].second, card);

@@ -18,7 +18,12 @@ namespace lrc::app {
 
 namespace {
 
-/// A bar a stage, split into what fills it, with a line at what is free.
+/// "6.0 GiB are free", or whose limit it is.
+QString allowance(const Workspace::TooLarge& waiting) {
+  return (waiting.limited ? QObject::tr("the settings allow %1") : QObject::tr("%1 are free")).arg(format_gibibytes(waiting.free_bytes));
+}
+
+/// A bar a stage, split into what fills it, with a line at what a run may take.
 class StageBars : public QWidget {
  public:
   explicit StageBars(QWidget* parent) : QWidget(parent) {
@@ -26,12 +31,13 @@ class StageBars : public QWidget {
     setAccessibleName(tr("Memory of each stage"));
     setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
   }
-  void show_stages(std::vector<MemoryStage> stages, quint64 free) {
+  void show_stages(std::vector<MemoryStage> stages, const Workspace::TooLarge& waiting) {
     stages_ = std::move(stages);
-    free_ = free;
+    free_ = waiting.free_bytes;
+    line_ = waiting.limited ? tr("limit %1") : tr("%1 free");
     QStringList words;
     for (const MemoryStage& stage : stages_) words << QString::fromStdString(stage.name) + ' ' + format_gibibytes(stage.total());
-    setAccessibleDescription(words.join(", ") + tr("; %1 are free").arg(format_gibibytes(free_)));
+    setAccessibleDescription(words.join(", ") + "; " + allowance(waiting));
     updateGeometry();
     update();
   }
@@ -66,7 +72,7 @@ class StageBars : public QWidget {
     painter.setPen(QPen(c.bad, 2));
     painter.drawLine(QPointF(line, 0), QPointF(line, y));
     painter.setPen(c.bad);
-    const QString text = tr("%1 free").arg(format_gibibytes(free_));
+    const QString text = line_.arg(format_gibibytes(free_));
     const int wide = fontMetrics().horizontalAdvance(text);
     painter.drawText(QRect(std::clamp(int(line) - wide / 2, left, right - wide), y, wide + 4, fontMetrics().height() + 4),
                      Qt::AlignLeft | Qt::AlignVCenter, text);
@@ -85,15 +91,16 @@ class StageBars : public QWidget {
   int rowHeight() const { return fontMetrics().height() + 10; }
   std::vector<MemoryStage> stages_;
   quint64 free_ = 0;
+  QString line_;  ///< what stands at the line, %1 the bytes
 };
 
 class TooLargePage : public PageFrame {
  public:
   TooLargePage(Workspace& workspace, QWidget* parent)
-      : PageFrame("tooLargePage", tr("This model needs more memory than is free"), parent), workspace_(workspace) {
+      : PageFrame("tooLargePage", tr("This model needs more memory than a run may take"), parent), workspace_(workspace) {
     title_ = addTitle("tooLargeTitle");
     peak_ = addText("tooLargePeak");
-    peak_->setProperty("dim", true);
+    peak_->setForegroundRole(dim_role);
     bars_ = new StageBars(this);
     column()->addWidget(bars_);
     options_title_ = new QLabel(tr("Ways to make a run need less; each can be taken back in the recipe:"), this);
@@ -158,12 +165,11 @@ class TooLargePage : public PageFrame {
     const MemoryStage peak = *std::max_element(before.begin(), before.end(), higher),
                       now = *std::max_element(stages.begin(), stages.end(), higher);
     title_->setText(
-        tr("%1 would need %2; %3 are free")
-            .arg(QString::fromStdString(model().display_name()), format_gibibytes(peak.total()), format_gibibytes(waiting.free_bytes)));
+        tr("%1 would need %2; %3").arg(QString::fromStdString(model().display_name()), format_gibibytes(peak.total()), allowance(waiting)));
     peak_->setText(peak.layer.empty()
                        ? tr("Most is needed to %1.").arg(QString::fromStdString(peak.name))
                        : tr("Most is needed to %1, by %2.").arg(QString::fromStdString(peak.name), QString::fromStdString(peak.layer)));
-    bars_->show_stages(stages, waiting.free_bytes);
+    bars_->show_stages(stages, waiting);
     QStringList over;
     for (const MemoryStage& stage : stages)
       if (stage.total() > waiting.free_bytes) over << QString::fromStdString(stage.name);
@@ -175,7 +181,10 @@ class TooLargePage : public PageFrame {
       outcome_->setText(
           QString("<span style='color:%1'>△ %2</span>")
               .arg(c.warn.name(),
-                   tr("Too large for this computer: %1. The layers can be looked at all the same; what does not fit may end the program.")
+                   (waiting.limited
+                        ? tr("Over the limit: %1. The layers can be looked at all the same; the limit is in the settings (Ctrl+,).")
+                        : tr("Too large for this computer: %1. The layers can be looked at all the same; what does not fit may end "
+                             "the program."))
                        .arg(over.join(", "))));
     open_->setText(over.isEmpty() ? tr("Open with this choice") : tr("Open anyway"));
   }

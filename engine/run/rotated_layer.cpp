@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "quantization/quantized_weight.h"
 
 namespace lrc {
 namespace {
@@ -53,6 +54,18 @@ MatrixF rotated_weight(const Model& model, const LayerInfo& layer, const Rotatio
   weights.blocks.push_back(std::move(block));
   rotate_weights(weights, rotation);
   return std::move(weights.blocks.front().linears.front().weight);
+}
+
+double rounding_error(const Model& model, const LayerInfo& layer, const RotationChoice& rotation, const WeightScheme& scheme) {
+  const MatrixD weight = convert<double>(rotated_weight(model, layer, rotation));
+  const MatrixD rounded = quantize_rtn(weight, scheme, true).dequantize();
+  double lost = 0, all = 0;
+  for (std::size_t i = 0; i < weight.size(); ++i) {
+    const double difference = weight.data()[i] - rounded.data()[i];
+    lost += difference * difference;
+    all += weight.data()[i] * weight.data()[i];
+  }
+  return all > 0 ? lost / all : 0;
 }
 
 bool rotates_input(const RotationChoice& rotation, SiteKind site) {

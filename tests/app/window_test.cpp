@@ -19,6 +19,7 @@
 #include "panels/layer_map.h"
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
+#include "widgets.h"
 #include "window_fixture.h"
 
 namespace lrc::app::test {
@@ -70,14 +71,14 @@ TEST_F(WindowTest, MapAndTableShowOneSelection) {
 
 TEST_F(WindowTest, FilterKeepsTheSelectionAndSaysWhereItIsWrong) {
   open_stories();
-  auto* filter = find<QLineEdit>("layersFilter");
+  auto* filter = find<FilterField>("layersFilter");
   auto* table = find<QTableView>("layersTable");
   QTest::keyClicks(filter, "role:down");
   EXPECT_EQ(table->model()->rowCount(), 5);
-  EXPECT_EQ(filter->property("filter").toString(), "valid");
+  EXPECT_EQ(filter->state(), FilterField::State::valid);
   EXPECT_EQ(workspace->selectedLayers(), std::vector<int>{0}) << "what the filter hides stays selected";
   QTest::keyClicks(filter, " |");
-  EXPECT_EQ(filter->property("filter").toString(), "invalid");
+  EXPECT_EQ(filter->state(), FilterField::State::invalid);
   EXPECT_EQ(table->model()->rowCount(), 5) << "the last valid filter stays in force";
   EXPECT_TRUE(find<QWidget>("layersFoot")->accessibleName().startsWith("column "));
   QTest::keyClick(filter, Qt::Key_Escape);
