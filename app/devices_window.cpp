@@ -16,6 +16,8 @@ namespace lrc::app {
 
 namespace {
 
+QString counted(int devices) { return devices == 1 ? QObject::tr("1 device") : QObject::tr("%1 devices").arg(devices); }
+
 QString scientific(double value) {
   return value == 0 ? QStringLiteral("0") : QString::number(value, 'e', 1).replace('-', QStringLiteral("−"));
 }
@@ -127,10 +129,9 @@ void DevicesWindow::fill() {
     sentence_->setText(
         tr("<b>%1 of %2</b> tested devices do not compute what the definition says; do not use them.").arg(failed).arg(passed + failed));
   else if (passed > 0)
-    sentence_->setText(tr("<b>%n device(s)</b> tested: every kernel agrees with its scalar definition.", nullptr, int(passed)));
+    sentence_->setText(tr("<b>%1</b> tested: every kernel agrees with its scalar definition.").arg(counted(int(passed))));
   else
-    sentence_->setText(
-        tr("<b>%n device(s)</b> found. The test runs every kernel beside its scalar definition.", nullptr, int(devices.size())));
+    sentence_->setText(tr("<b>%1</b> found. The test runs every kernel beside its scalar definition.").arg(counted(int(devices.size()))));
 }
 
 void DevicesWindow::test() {

@@ -101,10 +101,40 @@ std::optional<QString> Allocator::problem() const {
 }
 
 void Allocator::stop() {
-  lane_->cancel_all();
+  for (const char* work : {"measure", "allocate"}) lane_->cancel(work);
   if (!measuring_) return;
   measuring_.reset();
   emit progress();
+}
+
+std::optional<double> Allocator::expectedSeconds() {
+  if (problem()) return {};
+  const Recipe recipe = constraints();
+  if (recipe == expected_for_ && options_ == expected_options_) return expected_;
+  expected_for_ = recipe;
+  expected_options_ = options_;
+  expected_.reset();
+  const double solves = 2.0 * double(widths().size());
+  // The costs of this machine may have to be measured first: not on the GUI thread.
+  lane_->submit<double>(
+      "expect", this,
+      [model = workspace_.model(), recipe, solves](Progress&, std::stop_token) {
+        double seconds = 0;
+        for (const auto& [stage, value] : forecast(recipe, *model).by_stage) {
+          if (stage == "rotate" || stage == "calibrate") seconds += value;
+          if (stage == "solve") seconds += solves * value;
+        }
+        return seconds;
+      },
+      [this](double seconds) {
+        expected_ = seconds;
+        emit progress();
+      });
+  return {};
+}
+
+std::vector<int> Allocator::widths() const {
+  return options_.bits_vary ? std::vector<int>{3, 4, 5, 6} : std::vector<int>{workspace_.draft().weight.bits};
 }
 
 void Allocator::measure() {
@@ -115,7 +145,7 @@ void Allocator::measure() {
   request.recipe = measured_;
   request.rank_step = std::size_t(options_.rank_step);
   request.most_rank_per_cent = options_.most_rank_per_cent;
-  request.weight_bits = options_.bits_vary ? std::vector<int>{3, 4, 5, 6} : std::vector<int>{workspace_.draft().weight.bits};
+  request.weight_bits = widths();
   request.exact = options_.weigh_by_kl;
   measuring_ = ProgressUpdate{};
   emit progress();

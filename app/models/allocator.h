@@ -33,6 +33,8 @@ class Allocator : public QObject {
   bool isMeasured() const { return basis_ != nullptr; }  ///< for the draft and options as they are
   std::optional<ProgressUpdate> measuring() const { return measuring_; }
   const QString& failure() const { return failure_; }
+  /// Of measure() on this machine; empty until it is worked out, then progress() says so.
+  std::optional<double> expectedSeconds();
   void measure();
   void stop();
 
@@ -60,7 +62,8 @@ class Allocator : public QObject {
   explicit Allocator(Workspace& workspace);
   /// The draft as the request's recipe: with or without the layers' own settings.
   Recipe constraints() const;
-  double size_of_draft() const;  ///< bits per weight, on the slider's grid
+  std::vector<int> widths() const;  ///< of the weights, in bits, that layers are solved with
+  double size_of_draft() const;     ///< bits per weight, on the slider's grid
   void followDraft();
   void forget();
   void allocate();
@@ -71,6 +74,9 @@ class Allocator : public QObject {
   double budget_ = 0;
   std::shared_ptr<const Model> model_;  ///< outlives the basis
   std::shared_ptr<const AllocationBasis> basis_;
+  std::optional<double> expected_;  ///< seconds
+  Recipe expected_for_;
+  Options expected_options_;
   Recipe measured_, applied_;  ///< what the basis belongs to, and what apply() made of it; without names
   std::optional<ProgressUpdate> measuring_;
   std::optional<AllocationReport> report_;

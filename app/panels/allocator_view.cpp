@@ -213,8 +213,10 @@ void AllocatorView::explain() {
   } else if (!allocator_.failure().isEmpty()) {
     notice_->say(allocator_.failure(), Notice::Tone::bad);
   } else if (!allocator_.isMeasured()) {
+    const auto seconds = allocator_.expectedSeconds();
+    const QString button = seconds ? tr("Work it out, ≈ %1").arg(format_duration(*seconds)) : tr("Work it out");
     notice_->say(tr("Each layer is solved without a branch and with one of 10 %: from these follows its error at every rank."),
-                 Notice::Tone::plain, tr("Work it out"), [this] { allocator_.measure(); });
+                 Notice::Tone::plain, button, [this] { allocator_.measure(); });
   } else {
     notice_->clear();
   }

@@ -36,7 +36,7 @@ SourcesView::SourcesView(Workspace& workspace, QWidget* parent) : QWidget(parent
   // Both take what is there: a page that asked for all that they could show would scroll as a whole.
   for (QWidget* part : {static_cast<QWidget*>(twin_), static_cast<QWidget*>(help_)}) {
     part->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Ignored);
-    part->setMinimumHeight(110);
+    part->setMinimumHeight(92);
   }
   column->addLayout(row, 1);
   connect(&workspace_, &Workspace::selectionChanged, this, &SourcesView::refresh);

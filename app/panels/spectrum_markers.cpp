@@ -172,8 +172,8 @@ void SpectrumPlots::drawPlainBits(const ShownLayer& shown) {
     graph->setLineStyle(QCPGraph::lsNone);
     graph->setScatterStyle(scatter(Marker::square, c.a_fill, 7));
     graph->addData(rank, loss);
-    auto* text = add_text(*lower_, QString("W%1").arg(plain.bits), rank, loss, c.a_text, Qt::AlignLeft | Qt::AlignVCenter);
-    text->setPadding(QMargins(6, 0, 0, 0));
+    auto* text = add_text(*lower_, QString("W%1").arg(plain.bits), rank, loss, c.a_text, Qt::AlignHCenter | Qt::AlignTop);
+    text->setPadding(QMargins(0, 5, 0, 0));  // below its square: beside it the next one may stand
     remember(text, lower_);
   }
 }

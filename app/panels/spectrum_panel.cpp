@@ -2,6 +2,7 @@
 
 #include <QTimer>
 #include <QVBoxLayout>
+#include <utility>
 
 #include "base/files.h"
 #include "models/draft_edits.h"
@@ -98,6 +99,9 @@ SpectrumPanel::SpectrumPanel(Workspace& workspace, QWidget* parent) : QWidget(pa
   connect(&workspace_, &Workspace::selectionChanged, this, [this] { choose(); });
   connect(&workspace_, &Workspace::slotsChanged, this, [this] { choose(); });
   connect(&workspace_, &Workspace::measuredChanged, this, [this] { choose(); });
+  connect(&workspace_, &Workspace::measureProgress, this, [this] {
+    if (std::exchange(measuring_, workspace_.measuring().has_value()) != workspace_.measuring().has_value()) explain();
+  });
   connect(&workspace_, &Workspace::spectrumReady, this, [this](int layer) {
     if (std::ranges::any_of(shown_, [layer](const ShownLayer& shown) { return shown.layer == layer; })) request();
   });
@@ -162,7 +166,6 @@ void SpectrumPanel::request() {
 }
 
 void SpectrumPanel::rebuild() {
-  explain();
   for (ShownLayer& shown : shown_) {
     try {
       shown.scheme = effective_scheme(workspace_.draft(), info(shown.layer));
@@ -171,11 +174,32 @@ void SpectrumPanel::rebuild() {
     }
     shown.prediction = shown_.size() == 1 ? prediction_of(workspace_, shown.layer) : std::nullopt;
   }
+  explain();
   plots_->draw(shown_, mode_->current() == 1);
+  otherwise_drawn_ = measuredOtherwise();
+  if (otherwise_drawn_) plots_->fade();
   readout_->setVisible(shown_.size() == 1);
   rows_->setVisible(shown_.size() > 1);
   if (!shown_.empty()) update(int(shown_.front().scheme.rank));
   twin_->refresh();
+}
+
+/// What the curves were measured with, where the draft has other activations for the first layer.
+std::optional<ActivationScheme> SpectrumPanel::measuredOtherwise() const {
+  if (shown_.empty() || !shown_.front().spectrum || shown_.front().spectrum->whitened_error.empty()) return {};
+  const LayerInfo& layer = info(shown_.front().layer);
+  const RunEntry* run = run_in(workspace_, workspace_.slotB());
+  const bool of_run = run && workspace_.record(workspace_.slotB(), shown_.front().layer);
+  Recipe recipe = of_run ? run->manifest.recipe : workspace_.draft();
+  // A measuring pass quantizes the inputs of all layers as the whole model's recipe says.
+  if (!of_run) recipe.overrides.clear();
+  try {
+    const ActivationScheme measured = effective_scheme(recipe, layer).activation;
+    if (!(measured == effective_scheme(workspace_.draft(), layer).activation)) return measured;
+  } catch (const Error&) {
+    // The recipe panel says what is wrong with the draft.
+  }
+  return {};
 }
 
 void SpectrumPanel::explain() {
@@ -184,6 +208,10 @@ void SpectrumPanel::explain() {
   const auto loading = std::find_if(shown_.begin(), shown_.end(), [](const ShownLayer& shown) { return !shown.spectrum; });
   if (loading != shown_.end()) return notice_->say(tr("Reading the curves of %1…").arg(title(loading->layer)));
   const ShownLayer& first = shown_.front();
+  if (first.spectrum->whitened_error.empty() && workspace_.measuring())
+    return notice_->say(
+        tr("Measuring: what activations add to the error is known when the calibration text has passed. Until then: the "
+           "singular values of the weights."));
   if (first.spectrum->whitened_error.empty())
     return notice_->say(tr("Not measured yet: what activations add to the error needs one pass over the calibration text. Until then: the "
                            "singular values of the weights."),
@@ -195,6 +223,15 @@ void SpectrumPanel::explain() {
               .arg(*rank)
               .arg(title(shown.layer)),
           Notice::Tone::bad);
+  if (const auto measured = measuredOtherwise())
+    return notice_->say((measured->bits == first.scheme.activation.bits
+                             ? tr("The draft quantizes the input of %1 otherwise than these curves were measured.").arg(title(first.layer))
+                             : tr("These curves were measured for %1-bit activations; the draft has %2 bits for %3.")
+                                   .arg(measured->bits)
+                                   .arg(first.scheme.activation.bits)
+                                   .arg(title(first.layer))) +
+                            tr(" Shift+F5 solves it, a run shows its own curves."),
+                        Notice::Tone::warning);
   if (const RunEntry* run = run_in(workspace_, workspace_.slotB())) {
     const Recipe &ran = run->manifest.recipe, &draft = workspace_.draft();
     if (!(ran.activation == draft.activation) || !same_transforms(ran, draft))
@@ -226,6 +263,7 @@ void SpectrumPanel::followDraft() {
       return;  // the recipe panel says what is wrong with the draft
     }
   }
+  if (measuredOtherwise() != otherwise_drawn_) return rebuild();
   explain();
   // Whether B says anything about the draft may have changed with it.
   if (shown_.size() == 1 && shown_.front().spectrum &&

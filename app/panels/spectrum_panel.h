@@ -35,6 +35,7 @@ class SpectrumPanel : public QWidget, public PlotHooks {
   void moveTo(int rank, int gesture);
   void update(int rank);  ///< lines, fill, readout at this rank
   void updateRows(int rank);
+  std::optional<ActivationScheme> measuredOtherwise() const;
   void explain();
   QString measureText() const;
 
@@ -49,7 +50,9 @@ class SpectrumPanel : public QWidget, public PlotHooks {
   QWidget* rows_;
   QGridLayout* rows_grid_;
   std::vector<ShownLayer> shown_;
-  bool only_worst_ = false;  ///< nothing is selected; the worst layer stands in
+  std::optional<ActivationScheme> otherwise_drawn_;  ///< measuredOtherwise() of what is drawn
+  bool measuring_ = false;                           ///< when the sentence was last chosen
+  bool only_worst_ = false;                          ///< nothing is selected; the worst layer stands in
   std::vector<int> pinned_;
   int cell_rank_, cell_predicted_, cell_bound_, cell_same_, cell_cost_, cell_adds_, cell_captured_;
 };

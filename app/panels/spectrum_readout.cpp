@@ -27,7 +27,9 @@ void SpectrumPanel::update(int rank) {
   const QString dash = QStringLiteral("–");
   readout_->setValue(cell_rank_, QString("%1 (%2 %)").arg(rank).arg(qRound(100.0 * rank / std::max(1, plots_->cursor()->maximum()))),
                      tr("%1 % of min(in, out)").arg(100.0 * rank / std::max(1, plots_->cursor()->maximum()), 0, 'f', 2));
-  const auto bound = value_at(s.lower_bound_by_rank, r), same = value_at(s.same_codes_by_rank, r), captured = captured_share(s, r);
+  auto bound = value_at(s.lower_bound_by_rank, r), same = value_at(s.same_codes_by_rank, r), captured = captured_share(s, r);
+  // Curves of other activations bound nothing of this draft.
+  if (otherwise_drawn_) bound = same = captured = std::nullopt;
   const double predicted = first.prediction ? predicted_at(s, first.prediction->factor, r).value_or(std::nan("")) : std::nan("");
   const bool is_predicted = !std::isnan(predicted);
   std::optional<double> solved;  // by B at this rank, or alone

@@ -10,6 +10,7 @@
 #include <QScrollArea>
 #include <QSettings>
 #include <QVBoxLayout>
+#include <utility>
 
 #include "base/files.h"
 #include "panels/panel_widgets.h"
@@ -140,8 +141,15 @@ class StartPage : public QScrollArea {
     connect(smol_button_, &QPushButton::clicked, this, [this] { sample_present_ ? open_path(sample_path()) : get_sample(); });
     stories_button_ = add_sample(column, page, "stories260K", "stories260K", stories_fact_);
     stories_fact_->setText(tr("1.1 MB · installed · every step takes seconds"));
-    connect(stories_button_, &QPushButton::clicked, this,
-            [this] { open_path(QString::fromStdString((resources_folder() / "models" / "stories260K-f32.gguf").string())); });
+    connect(stories_button_, &QPushButton::clicked, this, [this] {
+      measure_when_open_ = true;
+      open_path(QString::fromStdString((resources_folder() / "models" / "stories260K-f32.gguf").string()));
+    });
+    // Measured in seconds: map, spectra and samples are there when the person looks at them.
+    connect(&workspace_, &Workspace::modelOpened, this, [this] {
+      if (std::exchange(measure_when_open_, false) && !workspace_.isMeasured()) workspace_.measure();
+    });
+    connect(&workspace_, &Workspace::openFailed, this, [this] { measure_when_open_ = false; });
     column->addStretch(1);
     return column;
   }
@@ -334,6 +342,7 @@ class StartPage : public QScrollArea {
   }
 
   Workspace& workspace_;
+  bool measure_when_open_ = false;  ///< of the sample that was clicked
   ElidedLabel *opening_ = nullptr, *smol_fact_ = nullptr, *stories_fact_ = nullptr;
   QPushButton *smol_button_ = nullptr, *stories_button_ = nullptr;
   QToolButton* clear_ = nullptr;
