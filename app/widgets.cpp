@@ -207,6 +207,11 @@ FoldingSection::FoldingSection(const QString& title, QWidget* parent) : QWidget(
 }
 
 void FoldingSection::setSummary(const QString& text) { summary_->setText(text); }
+void FoldingSection::setHeadless() {
+  header_->hide();
+  summary_->hide();
+  header_->setChecked(true);
+}
 void FoldingSection::setOpen(bool open) { header_->setChecked(open); }
 bool FoldingSection::isOpen() const { return header_->isChecked(); }
 

@@ -73,6 +73,7 @@ class FoldingSection : public QWidget {
   explicit FoldingSection(const QString& title, QWidget* parent = nullptr);
   QVBoxLayout* body() const { return body_layout_; }
   void setSummary(const QString& text);
+  void setHeadless();  ///< always open, without its heading
   void setOpen(bool open);
   bool isOpen() const;
 

@@ -81,10 +81,7 @@ void ExportPanel::show() {
   consumers_->setText(tr("for %1").arg(text_of(exporter->consumers)));
   options_->setVisible(exporter->name == "gguf");
   targets_->viewport()->update();
-  while (QLayoutItem* item = checks_layout_->takeAt(0)) {
-    delete item->widget();
-    delete item;
-  }
+  clear_layout(*checks_layout_);
   const bool ready = found && found->problem.isEmpty();
   computes_->setVisible(ready);
   computes_title_->setVisible(ready);
@@ -155,10 +152,7 @@ void ExportPanel::show() {
 }
 
 void ExportPanel::showChoices() {
-  while (QLayoutItem* item = choices_layout_->takeAt(0)) {
-    item->widget()->deleteLater();
-    delete item;
-  }
+  clear_layout(*choices_layout_);
   const bool none = workspace_.hasModel() && !workspace_.slotB().run;
   for (const int number : none ? best_by_divergence(workspace_.runs(), 3) : std::vector<int>{}) {
     const Manifest& run = workspace_.findRun(number)->manifest;

@@ -82,20 +82,8 @@ void HelpTable::ask() {
   refresh();
 }
 
-void HelpTable::clearRows() {
-  while (QLayoutItem* item = grid_->takeAt(0)) {
-    // A row's own button may be the one that was clicked just now.
-    if (item->widget()) {
-      item->widget()->hide();
-      item->widget()->deleteLater();
-      item->widget()->setObjectName({});
-    }
-    delete item;
-  }
-}
-
 void HelpTable::refresh() {
-  clearRows();
+  clear_layout(*grid_);
   LayerLab& lab = LayerLab::of(workspace_);
   const LayerTrials* trials = layer_ < 0 ? nullptr : lab.trials(layer_);
   const auto trying = layer_ < 0 ? LayerLab::Trying::idle : lab.trying(layer_);

@@ -23,7 +23,6 @@ class HelpTable : public QWidget {
  private:
   void ask();
   void refresh();
-  void clearRows();
 
   Workspace& workspace_;
   int layer_ = -1;

@@ -105,10 +105,7 @@ class OpenReportPage : public PageFrame {
     title_->setText(tr("%1 cannot be opened").arg(QFileInfo(report_.path).fileName()));
     sentence_->setText(report_.sentence);
     cause_->setText(report_.cause);
-    while (QLayoutItem* item = grid_->takeAt(0)) {
-      delete item->widget();
-      delete item;
-    }
+    clear_layout(*grid_);
     int row = 0;
     for (const OpenReport::Line& line : report_.lines) {
       auto* what = new QLabel(line.what, lines_);

@@ -75,7 +75,8 @@ Notice::Notice(QWidget* parent) : QWidget(parent) {
   row->addWidget(label_, 1);
   row->addWidget(button_, 0, Qt::AlignVCenter);
   connect(button_, &QPushButton::clicked, this, [this] {
-    if (action_) action_();
+    // A copy: what it does may well make the notice say something else, with another action.
+    if (const auto action = action_) action();
   });
   clear();
 }
@@ -188,6 +189,17 @@ QToolButton* make_tool_button(const QString& object_name, const QString& text, c
   button->setAccessibleName(tip);
   button->setAutoRaise(true);
   return button;
+}
+
+void clear_layout(QLayout& layout) {
+  while (QLayoutItem* item = layout.takeAt(0)) {
+    if (QWidget* widget = item->widget()) {
+      widget->hide();
+      widget->setObjectName({});  // nobody finds it any more
+      widget->deleteLater();
+    }
+    delete item;
+  }
 }
 
 QLabel* make_dim_label(const QString& text, QWidget* parent) {

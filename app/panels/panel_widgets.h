@@ -100,6 +100,8 @@ class ReadoutRow : public QWidget {
 };
 
 QToolButton* make_tool_button(const QString& object_name, const QString& text, const QString& tip, QWidget* parent);
+/// Takes all widgets out of a layout. They go a moment later: what was clicked in one of them may be what asks for this.
+void clear_layout(QLayout& layout);
 QLabel* make_dim_label(const QString& text, QWidget* parent);
 QFont font_of_points(const QFont& base, double points, bool bold = false);
 /// Margin 8, gap 8: the column that each panel is.

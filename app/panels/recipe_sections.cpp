@@ -23,6 +23,7 @@ namespace lrc::app {
 
 void RecipeFields::make_method() {
   method_section_ = add_section(tr("Method"), true);
+  method_section_->setHeadless();
   method_ = new QComboBox(this);
   method_->setObjectName("recipeMethod");
   for (const SolveMethod& method : methods()) {
@@ -42,12 +43,13 @@ void RecipeFields::make_method() {
         tr("Method → %1").arg(method_->currentText()), [name](Recipe& recipe) { recipe.method = name; },
         [name](Override& own) { own.method = name; });
   });
+  solver_section_ = add_section(tr("Solver"), false);
   passes_ = new QSpinBox(this);
   passes_->setObjectName("recipePasses");
   passes_->setRange(1, 8);
   passes_->setToolTip(tr("T of LRC(T): how often codes and factors are updated in turn. More passes: less error, longer solving."));
   add_row(
-      method_section_, tr("Passes"), passes_, [](const Override& own) { return own.iterations.has_value(); },
+      solver_section_, tr("Passes"), passes_, [](const Override& own) { return own.iterations.has_value(); },
       [](Override& own) { own.iterations.reset(); });
   connect(passes_, &QSpinBox::valueChanged, this, [this](int value) {
     edit(
@@ -58,13 +60,12 @@ void RecipeFields::make_method() {
   deflate_->setObjectName("recipeDeflate");
   deflate_->setToolTip(tr("Update-Quant on what the branch cannot reach. Less error at the same size; a little longer solving."));
   add_row(
-      method_section_, {}, deflate_, [](const Override& own) { return own.deflate.has_value(); },
+      solver_section_, {}, deflate_, [](const Override& own) { return own.deflate.has_value(); },
       [](Override& own) { own.deflate.reset(); });
   connect(deflate_, &QCheckBox::clicked, this, [this](bool on) {
     edit(
         on ? tr("Deflated") : tr("Not deflated"), [on](Recipe& recipe) { recipe.deflate = on; }, [on](Override& own) { own.deflate = on; });
   });
-  solver_section_ = add_section(tr("Solver"), false);
   const auto count = [this](const char* name, const QString& label, int least, int most, int step, const QString& tip, auto set) {
     auto* box = new QSpinBox(this);
     box->setObjectName(name);

@@ -221,12 +221,11 @@ void RecipeFields::show_values() {
 
 void RecipeFields::show_summaries() {
   const Recipe& draft = workspace_.draft();
-  QString method = method_->currentText();
-  if (draft.method == "lrc")
-    method +=
-        (draft.deflate ? tr(", deflated") : QString()) + (draft.iterations == 1 ? tr(", 1 pass") : tr(", %1 passes").arg(draft.iterations));
-  method_section_->setSummary(method);
   QStringList solver;
+  if (draft.method == "lrc") {
+    if (draft.deflate) solver << tr("deflated");
+    solver << (draft.iterations == 1 ? tr("1 pass") : tr("%1 passes").arg(draft.iterations));
+  }
   if (draft.refine > 0) solver << tr("refined %1").arg(draft.refine);
   if (find_method(draft.method).corrects_base) solver << QString::fromStdString(draft.base).toUpper();
   if (draft.act_order) solver << tr("largest first");

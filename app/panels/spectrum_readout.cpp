@@ -66,10 +66,7 @@ void SpectrumPanel::update(int rank) {
 }
 
 void SpectrumPanel::updateRows(int rank) {
-  while (QLayoutItem* item = rows_grid_->takeAt(0)) {
-    delete item->widget();
-    delete item;
-  }
+  clear_layout(*rows_grid_);
   const QStringList headers = {tr("layer"), tr("rank"), tr("error of B"), tr("bound"), tr("same codes"), tr("cost"), tr("adds")};
   const auto put = [&](int row, int column, const QString& text, bool dim, const QColor& colour = {}) {
     auto* label = dim ? make_dim_label(text, rows_) : new QLabel(text, rows_);

@@ -247,10 +247,7 @@ class StartPage : public QScrollArea {
   }
 
   void fill_devices() {
-    while (QLayoutItem* item = devices_->takeAt(0)) {
-      delete item->widget();
-      delete item;
-    }
+    clear_layout(*devices_);
     const auto add = [this](const QString& mark, const QString& name, const QString& fact) {
       auto* row = new QWidget(devices_card_);
       auto* cells = new QGridLayout(row);

@@ -7,9 +7,11 @@
 #include <QRandomGenerator>
 #include <fstream>
 #include <map>
+#include <memory>
 
 #include "../run/small_run.h"
 #include "models/open_report.h"
+#include "panels/panel_widgets.h"
 #include "window_fixture.h"
 
 namespace lrc::app::test {
@@ -48,6 +50,22 @@ TEST_F(WindowTest, ARefusedFileIsAPageWithTheWayOut) {
   workspace->openModel(stories());
   ASSERT_TRUE(QTest::qWaitFor([&] { return !page->isVisible(); }, 20000));
   EXPECT_TRUE(find<QWidget>("layersDock")->isVisible());
+}
+
+// What a button does often makes the notice say something else: the action that runs must outlive that.
+TEST_F(WindowTest, ANoticeMaySpeakAnewWhileItsActionRuns) {
+  Notice notice(window.get());
+  auto held = std::make_shared<int>(0);
+  const std::weak_ptr<int> watched = held;
+  bool ran = false;
+  notice.say("first", Notice::Tone::plain, "Do", [&notice, &ran, &watched, held = std::move(held)] {
+    notice.say("second", Notice::Tone::plain, "Do", [] {});
+    ran = !watched.expired();
+  });
+  QTest::mouseClick(notice.button(), Qt::LeftButton);
+  EXPECT_TRUE(ran) << "its captures went while it ran";
+  EXPECT_EQ(notice.sentence(), "second");
+  EXPECT_TRUE(watched.expired()) << "and nothing keeps them afterwards";
 }
 
 TEST(OpenReport, TellsPartsThatAreFineFromTheOneAtFault) {

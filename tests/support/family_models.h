@@ -31,4 +31,7 @@ inline const std::vector<FamilyModel>& family_models() {
 /// The model as it is when it brings a tokenizer (GGUF); the folders bring none: then a copy at `place` with a byte-level one.
 std::filesystem::path with_tokenizer(const std::string& model, const std::filesystem::path& place);
 
+/// The golden Mixtral with its first block and its first expert again and again: blocks × (4 + 3 × experts) layers at `place`.
+std::filesystem::path with_many_experts(const std::filesystem::path& place, std::size_t blocks, std::size_t experts);
+
 }  // namespace lrc::test
