@@ -215,6 +215,7 @@ QString format_gibibytes(quint64 bytes) {
 
 QString format_duration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "–";
+  if (seconds < 5e-5) return QStringLiteral("0 s");  // also what is left of a clock's own error
   if (seconds < 9.95) return significant(seconds, 2) + " s";
   const auto whole = qlonglong(std::llround(seconds));
   if (whole < 60) return QString("%1 s").arg(whole);

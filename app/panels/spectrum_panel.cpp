@@ -263,7 +263,8 @@ void SpectrumPanel::followDraft() {
       return;  // the recipe panel says what is wrong with the draft
     }
   }
-  if (measuredOtherwise() != otherwise_drawn_) return rebuild();
+  const bool all_there = std::ranges::all_of(shown_, [](const ShownLayer& shown) { return shown.spectrum != nullptr; });
+  if (all_there && measuredOtherwise() != otherwise_drawn_) return rebuild();
   explain();
   // Whether B says anything about the draft may have changed with it.
   if (shown_.size() == 1 && shown_.front().spectrum &&

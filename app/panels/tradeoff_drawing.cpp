@@ -101,8 +101,12 @@ void TradeoffPanel::drawGround(double low, double high) {
     QColor ground = c.b_fill;
     ground.setAlphaF(0.14f);
     span(b->manifest.bits_per_weight * (1 - band), b->manifest.bits_per_weight * (1 + band), ground);
-    auto* text = add_text(*plot_, tr("same bytes as B, ±3 %"), b->manifest.bits_per_weight * (1 - band), low, c.b_text,
-                          Qt::AlignRight | Qt::AlignBottom);
+    // Left of the band, or right of it where that side has no room.
+    const double size = b->manifest.bits_per_weight;
+    const QString words = tr("same bytes as B, ±3 %");
+    const bool room = plot_->xAxis->coordToPixel(size * (1 - band)) - plot_->axisRect()->left() > fontMetrics().horizontalAdvance(words);
+    auto* text = add_text(*plot_, words, size * (room ? 1 - band : 1 + band), low, c.b_text,
+                          (room ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignBottom);
     text->setClipToAxisRect(true);
   }
   if (!plain_->isChecked()) return;
