@@ -110,6 +110,26 @@ void SegmentButton::paintEvent(QPaintEvent*) {
   painter.drawText(rect(), Qt::AlignCenter | Qt::TextShowMnemonic, text());
 }
 
+LineButton::LineButton(const QString& text, QWidget* parent) : QPushButton(text, parent) {
+  setFlat(true);
+  setAttribute(Qt::WA_Hover);
+}
+
+QSize LineButton::sizeHint() const { return {fontMetrics().horizontalAdvance(text()) + 18, fontMetrics().height() + 8}; }
+
+void LineButton::paintEvent(QPaintEvent*) {
+  const Colours& c = colours();
+  QPainter painter(this);
+  if (isEnabled() && (underMouse() || isDown())) painter.fillRect(rect(), c.selected_row);
+  if (hasFocus()) {
+    painter.setPen(QPen(c.a_fill, 2));
+    painter.drawRect(rect().adjusted(1, 1, -1, -1));
+  }
+  painter.setPen(isEnabled() ? c.text : c.faint);
+  painter.drawText(rect().adjusted(8, 0, -8, 0), Qt::AlignLeft | Qt::AlignVCenter,
+                   fontMetrics().elidedText(text(), Qt::ElideRight, width() - 16));
+}
+
 void FilterField::setState(State state) {
   if (state == state_) return;
   state_ = state;

@@ -3,6 +3,7 @@
 #include <QComboBox>
 #include <QIcon>
 #include <QLineEdit>
+#include <QPushButton>
 #include <QToolButton>
 #include <QWidget>
 
@@ -35,6 +36,17 @@ class SegmentButton : public QToolButton {
 
  private:
   bool compact_, last_ = false;
+};
+
+/// A line of text that can be clicked: flat, its words at the left.
+class LineButton : public QPushButton {
+  Q_OBJECT
+ public:
+  explicit LineButton(const QString& text, QWidget* parent = nullptr);
+  QSize sizeHint() const override;
+
+ protected:
+  void paintEvent(QPaintEvent* event) override;
 };
 
 /// A line for a filter: green while what it says can be read, red while it cannot, plain when it is empty.

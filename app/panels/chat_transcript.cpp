@@ -84,9 +84,7 @@ QWidget* ChatTranscript::makeSamples() {
     for (const QString& prompt : group.prompts) {
       const int row = groups->rowCount();
       if (prompt == group.prompts.front()) groups->addWidget(make_dim_label(group.title, samples_), row, 0);
-      auto* button = new QPushButton(prompt, samples_);
-      button->setFlat(true);
-      button->setStyleSheet("text-align: left; padding: 4px 8px;");
+      auto* button = new LineButton(prompt, samples_);
       button->setAccessibleDescription(group.title);
       groups->addWidget(button, row, 1, Qt::AlignLeft);
       connect(button, &QPushButton::clicked, this, [this, prompt] { emit promptChosen(prompt); });

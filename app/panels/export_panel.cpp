@@ -14,6 +14,7 @@
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
 #include "plot_style.h"
+#include "widgets.h"
 #include "run/export_run.h"
 
 namespace lrc::app {
@@ -156,12 +157,11 @@ void ExportPanel::showChoices() {
   const bool none = workspace_.hasModel() && !workspace_.slotB().run;
   for (const int number : none ? best_by_divergence(workspace_.runs(), 3) : std::vector<int>{}) {
     const Manifest& run = workspace_.findRun(number)->manifest;
-    auto* choose = new QPushButton(tr("%1   KL %2 nat/token   %3 b/w   %4")
-                                       .arg(workspace_.slotTitle({number}), format_kl(run.evaluation->kl->mean),
-                                            format_bits(run.bits_per_weight), format_megabytes(run.file_bytes)),
-                                   choices_);
+    auto* choose = new LineButton(tr("%1   KL %2 nat/token   %3 b/w   %4")
+                                      .arg(workspace_.slotTitle({number}), format_kl(run.evaluation->kl->mean),
+                                           format_bits(run.bits_per_weight), format_megabytes(run.file_bytes)),
+                                  choices_);
     choose->setObjectName(QString("exportChoose_%1").arg(number));
-    choose->setStyleSheet("text-align: left; padding: 4px 8px;");
     choices_layout_->addWidget(choose, 0, Qt::AlignLeft);
     connect(choose, &QPushButton::clicked, this, [this, number] { workspace_.setSlotB({number}); });
   }
@@ -252,6 +252,8 @@ void ExportPanel::write() {
   result_.reset();
   progress_->setRange(0, 1000);
   progress_->setValue(0);
+  const RunEntry* running = workspace_.runningRun();
+  progress_->setFormat(running ? tr("waits for #%1").arg(running->number) : QStringLiteral("%p %"));
   show();
   workspace_.runLane().submit<ExportResult>(
       "export", this,
