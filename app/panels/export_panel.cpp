@@ -14,8 +14,8 @@
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
 #include "plot_style.h"
-#include "widgets.h"
 #include "run/export_run.h"
+#include "widgets.h"
 
 namespace lrc::app {
 
