@@ -95,6 +95,15 @@ TEST_P(FamilyRun, EveryMethodIsTheFloatModelNearlyAtEightBits) {
     recipe.rank = method.uses_rank ? RankChoice{true, 10} : RankChoice{false, 0};
     requests.push_back({path, model, recipe, place.path() / std::string(method.name)});
   }
+  // Principal bases of every family's stream and heads, whose first directions have grids of their own.
+  Recipe parted = test::small_recipe(place.path() / "text.txt");
+  parted.calibration_context = 64;
+  parted.method = "gptq";
+  parted.weight.bits = parted.activation.bits = 7;
+  parted.activation.clip = 1;
+  parted.rank = {false, 0};
+  parted.rotation.high_share = 0.25;
+  requests.push_back({path, model, parted, place.path() / "resq"});
   Progress progress;
   const auto manifests = carry_out_together(requests, progress, {});
   auto ids = model->tokenizer()->encode(test::some_text(400), false);
@@ -102,7 +111,7 @@ TEST_P(FamilyRun, EveryMethodIsTheFloatModelNearlyAtEightBits) {
   Transformer original(make_cpu_backend(), load_weights(*model));
   const MatrixF reference = test::all_logits(original, ids);
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    SCOPED_TRACE(requests[i].recipe.method);
+    SCOPED_TRACE(requests[i].folder.filename().string());
     EXPECT_EQ(manifests[i].layers.size(), manifests[i].layers_total);
     auto quantized = make_transformer(open_model(requests[i].folder), "cpu");
     EXPECT_LT(mean_kl(reference, test::all_logits(*quantized, ids)), 0.03);
