@@ -97,6 +97,7 @@ void Workspace::takeModel(std::shared_ptr<const Model> model, const QString& ope
   parts.requested.clear();
   parts.controls.clear();
   parts.model_sha256.clear();
+  parts.measure_wanted = false;
   parts.measured = false;
   parts.sample_place.clear();
   parts.sample_folder.clear();

@@ -44,7 +44,8 @@ struct Workspace::Parts {
   };
   std::map<int, std::shared_ptr<Control>> controls;
   LayerCallback layer_observer;
-  std::string model_sha256;
+  std::string model_sha256;     ///< empty until the file is read
+  bool measure_wanted = false;  ///< before that: the measurement's place is named after it
   std::filesystem::path measurement_folder;
   bool measured = false;
 

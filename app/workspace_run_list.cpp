@@ -91,6 +91,7 @@ void Workspace::scanRuns() {
         takeRuns(std::move(scan.runs));
         dropOriginalSpectra();
         emit measuredChanged();
+        if (std::exchange(parts_->measure_wanted, false)) measure();
       },
       [this](const Error& error) { log(LogLevel::error, QString::fromUtf8(error.what())); });
 }

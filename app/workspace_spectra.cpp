@@ -81,6 +81,7 @@ void Workspace::stopMeasuring() {
 }
 
 void Workspace::measure() {
+  if (model_ && parts_->model_sha256.empty()) parts_->measure_wanted = true;
   if (!model_ || parts_->measuring || parts_->measurement_folder.empty()) return;
   const bool sampling =
       parts_->sample_folder.empty() && !parts_->sample_place.empty() && QSettings().value("calibration/sample", true).toBool();

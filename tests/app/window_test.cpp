@@ -37,6 +37,8 @@ TEST_F(WindowTest, StartPageFirstThenTheTable) {
   for (const char* dock : {"layersDock", "spectrumDock", "errorsDock", "recipeDock"}) EXPECT_TRUE(find<QWidget>(dock)->isVisible()) << dock;
   EXPECT_EQ(find<QTableView>("layersTable")->model()->rowCount(), 35);
   EXPECT_EQ(workspace->selectedLayers(), std::vector<int>{0}) << "a first selection is made";
+  EXPECT_TRUE(QTest::qWaitFor([this] { return workspace->measuring() || workspace->isMeasured(); }, 20000))
+      << "the sample's curves are asked for without a click, once its file has been read";
 }
 
 TEST_F(WindowTest, MapAndTableShowOneSelection) {
