@@ -341,6 +341,7 @@ TEST_F(RunsPanelTest, EvaluateIsOfferedAndDone) {
 /// Qt walks through all widgets while a theme changes: panels that make widgets anew must wait until it is done.
 TEST_F(PanelTest, EveryPanelLivesThroughAChangeOfTheme) {
   open_stories();
+  set_dark(false);  // a test before this one may have left it dark
   for (auto make : {make_spectrum_panel, make_errors_panel, make_tradeoff_panel, make_runs_panel, make_run_detail_panel, make_compare_panel,
                     make_chat_panel, make_export_panel}) {
     open(make);
