@@ -100,6 +100,20 @@ void MainWindow::keep_layout() {
     if (dock->isVisible() && !dock->isFloating()) sizes.emplace_back(dock, dock->size());
 }
 
+namespace {
+
+/// restoreState() shows the tab bars of stacked docks one by one, and each show would lay the window out anew, which changes the set of
+/// tab bars under its feet (Qt 6.4): the layout rests meanwhile.
+bool restore_docks(QMainWindow& window, const QByteArray& state, int version) {
+  window.layout()->setEnabled(false);
+  const bool restored = window.restoreState(state, version);
+  window.layout()->setEnabled(true);
+  window.layout()->activate();
+  return restored;
+}
+
+}  // namespace
+
 void MainWindow::show_perspective() {
   const Perspective perspective = workspace_.perspective();
   const bool has_model = workspace_.hasModel();
@@ -116,7 +130,7 @@ void MainWindow::show_perspective() {
       // What the kept layout does not name stays hidden.
       for (QDockWidget* dock : docks_)
         if (dock != dock_by_name_["logDock"]) dock->hide();
-      if (kept == layouts_.end() || !restoreState(kept->second, layout_version)) build_layout(perspective);
+      if (kept == layouts_.end() || !restore_docks(*this, kept->second, layout_version)) build_layout(perspective);
       dock_by_name_["logDock"]->setVisible(log_shown);
       // A state holds proportions; going to and fro must not move a splitter by a pixel.
       if (kept != layouts_.end()) {

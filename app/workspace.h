@@ -94,8 +94,10 @@ class Workspace : public QObject {
   // Runs.
   const std::vector<RunEntry>& runs() const { return runs_; }
   const RunEntry* findRun(int number) const;
-  int startRun();                      ///< queues the draft; returns its number
-  int queueRun(const Recipe& recipe);  ///< another recipe than the draft; 0 and a banner when it cannot be carried out
+  int startRun();  ///< queues the draft; returns its number
+  /// Another recipe than the draft; 0 and a banner when it cannot be carried out. `compared`: it stands beside B and leaves the slot as it
+  /// is when it is done.
+  int queueRun(const Recipe& recipe, bool compared = false);
   void pauseRun(int number);
   void stopRun(int number);
   void resumeRun(int number);

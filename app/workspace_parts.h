@@ -44,6 +44,7 @@ struct Workspace::Parts {
   };
   std::map<int, std::shared_ptr<Control>> controls;
   LayerCallback layer_observer;
+  std::set<int> compared;       ///< runs that leave slot B as it is when they are done
   std::string model_sha256;     ///< empty until the file is read
   bool measure_wanted = false;  ///< before that: the measurement's place is named after it
   std::filesystem::path measurement_folder;

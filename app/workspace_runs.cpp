@@ -16,7 +16,7 @@ namespace lrc::app {
 
 int Workspace::startRun() { return queueRun(draft_); }
 
-int Workspace::queueRun(const Recipe& recipe) {
+int Workspace::queueRun(const Recipe& recipe, bool compared) {
   std::optional<QString> problem;
   if (recipe == draft_ || !model_) {
     problem = draftProblem();
@@ -46,6 +46,7 @@ int Workspace::queueRun(const Recipe& recipe) {
   run.manifest.layers_total = model_->layers().size();
   run.state = RunEntry::State::queued;
   const int number = run.number;
+  if (compared) parts_->compared.insert(number);
   runs_.push_back(std::move(run));
   submitRun(number);
   emit runsChanged();
@@ -201,7 +202,7 @@ void Workspace::takeAsCandidate(int number) {
   // What was cached of this number belongs to an unfinished run.
   std::erase_if(parts_->spectra, [number](const auto& item) { return item.first.second == number; });
   const RunEntry* b = b_.run ? findRun(*b_.run) : nullptr;
-  if (!b || b->number < number) b_ = {number};
+  if (parts_->compared.erase(number) == 0 && (!b || b->number < number)) b_ = {number};
 }
 
 void Workspace::pauseRun(int number) {

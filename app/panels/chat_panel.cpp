@@ -204,6 +204,11 @@ void ChatPanel::goToTurn(int step) {
   transcript_->goToTurn(now < 0 ? last() : std::size_t(std::max(0, now + step)));
 }
 
+bool ChatPanel::mayRescore() const {
+  if (turns_.empty() || turns_.back().answers[0].ids.empty()) return false;
+  return turns_.back().answers[0].forced || turns_.back().answers[1].forced;
+}
+
 void ChatPanel::start(bool rescore, std::optional<ChatWorker::Job::Continuation> continuation) {
   notice_->clear();
   popover_->hide();

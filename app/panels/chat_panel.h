@@ -43,6 +43,8 @@ class ChatPanel : public QWidget {
   void followModel();
   void followSlots();
   void send();
+  /// Whether the last answer was read by the side that follows.
+  bool mayRescore() const;
   void start(bool rescore, std::optional<ChatWorker::Job::Continuation> continuation = {});
   void regenerate();
   void edit(std::size_t turn);

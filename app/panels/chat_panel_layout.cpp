@@ -3,6 +3,7 @@
 #include <QScrollArea>
 #include <QShortcut>
 #include <QVBoxLayout>
+#include <utility>
 
 #include "models/notebook.h"
 #include "models/run_facts.h"
@@ -201,8 +202,7 @@ void ChatPanel::listen() {
   });
   connect(branch_, &BranchBox::changed, this, [this] {
     // In follow mode the last answer is scored again at once; in free mode the change is heard from the next answer on.
-    if (turns_.empty() || turns_.back().answers[1].compared.empty()) return;
-    if (!turns_.back().answers[0].forced && !turns_.back().answers[1].forced) return;
+    if (!mayRescore() || turns_.back().answers[1].compared.empty()) return;
     if (worker_->busy() && !rescoring_) return;
     if (worker_->busy())
       rescore_again_ = true;
@@ -310,10 +310,8 @@ void ChatPanel::listen() {
     if (answered) history_->keep(turns_);
     followBusy();
     if (answered && batch_->running()) return batch_->take(turns_.back());
-    if (rescore_again_) {
-      rescore_again_ = false;
-      start(true);
-    }
+    // The chat may be another one by now.
+    if (std::exchange(rescore_again_, false) && mayRescore()) start(true);
   });
 }
 

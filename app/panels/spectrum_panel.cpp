@@ -106,7 +106,7 @@ SpectrumPanel::SpectrumPanel(Workspace& workspace, QWidget* parent) : QWidget(pa
     if (std::ranges::any_of(shown_, [layer](const ShownLayer& shown) { return shown.layer == layer; })) request();
   });
   const auto redraw = [this] {
-    if (!shown_.empty() && std::ranges::all_of(shown_, [](const ShownLayer& shown) { return shown.spectrum != nullptr; })) rebuild();
+    if (!shown_.empty()) rebuild();
   };
   connect(&LayerLab::of(workspace_), &LayerLab::solvedChanged, this, redraw);
   connect(&LayerLab::of(workspace_), &LayerLab::trialsChanged, this, [this, redraw](int layer) {
@@ -166,6 +166,8 @@ void SpectrumPanel::request() {
 }
 
 void SpectrumPanel::rebuild() {
+  // What is missing is on its way and asks again.
+  if (std::ranges::any_of(shown_, [](const ShownLayer& shown) { return shown.spectrum == nullptr; })) return explain();
   for (ShownLayer& shown : shown_) {
     try {
       shown.scheme = effective_scheme(workspace_.draft(), info(shown.layer));
@@ -263,8 +265,7 @@ void SpectrumPanel::followDraft() {
       return;  // the recipe panel says what is wrong with the draft
     }
   }
-  const bool all_there = std::ranges::all_of(shown_, [](const ShownLayer& shown) { return shown.spectrum != nullptr; });
-  if (all_there && measuredOtherwise() != otherwise_drawn_) return rebuild();
+  if (measuredOtherwise() != otherwise_drawn_) return rebuild();
   explain();
   // Whether B says anything about the draft may have changed with it.
   if (shown_.size() == 1 && shown_.front().spectrum &&

@@ -246,7 +246,7 @@ void TradeoffPanel::askMatch(int run, const QPoint& where) {
     action->setObjectName("matchBytes_" + choice.id);
     connect(action, &QAction::triggered, this, [this, choice, size = entry->manifest.bits_per_weight] {
       try {
-        workspace_.queueRun(matched_to(choice.recipe, *workspace_.model(), size));
+        workspace_.queueRun(matched_to(choice.recipe, *workspace_.model(), size), true);
       } catch (const Error& error) {
         workspace_.banner(QString::fromUtf8(error.what()));
       }

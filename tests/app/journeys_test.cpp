@@ -189,7 +189,7 @@ TEST_F(JourneyTest, J4LrcOrLqerAtEqualBytes) {
   const int number = workspace->runs().back().number;
   EXPECT_NEAR(workspace->findRun(number)->manifest.bits_per_weight / size, 1, 0.005);
   // It lands in the band, a click with Shift makes it A, and Compare says what differs.
-  workspace->setSlotB({1});
+  EXPECT_EQ(workspace->slotB(), Slot{1}) << "what is matched to B stands beside it";
   ASSERT_TRUE(workspace->findRun(number)->manifest.evaluation);
   QCoreApplication::processEvents();
   plot->replot(QCustomPlot::rpImmediateRefresh);

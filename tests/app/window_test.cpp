@@ -115,6 +115,8 @@ TEST_F(WindowTest, RankOfManyRowsIsOneUndoStep) {
 
 TEST_F(WindowTest, ForecastIsTheEnginesArithmetic) {
   open_stories();
+  // The first forecast of a process may have to measure the machine, with one thread at a time: how a run is cut then is not compared.
+  ASSERT_TRUE(QTest::qWaitFor([this] { return find<QLabel>("forecastTime")->text().startsWith(QChar(0x2248)); }, 60000));
   auto* rank = find<QLineEdit>("recipeRank");
   rank->setFocus();
   rank->selectAll();
@@ -125,7 +127,10 @@ TEST_F(WindowTest, ForecastIsTheEnginesArithmetic) {
   EXPECT_TRUE(QTest::qWaitFor([&] { return find<QLabel>("forecastSize")->text() == format_megabytes(expected.file_bytes); }, 60000))
       << find<QLabel>("forecastSize")->text().toStdString();
   EXPECT_TRUE(find<QWidget>("forecastRuler")->accessibleName().contains(format_bits(expected.bits_per_weight)));
-  EXPECT_EQ(find<QLabel>("forecastMemory")->text(), format_gibibytes(expected.peak_memory_bytes));
+  // Memory and time follow a moment later.
+  EXPECT_TRUE(
+      QTest::qWaitFor([&] { return find<QLabel>("forecastMemory")->text() == format_gibibytes(expected.peak_memory_bytes); }, 60000))
+      << find<QLabel>("forecastMemory")->text().toStdString();
 }
 
 TEST_F(WindowTest, OneDragOfTheRankIsOneStep) {
