@@ -202,7 +202,7 @@ void Workspace::takeAsCandidate(int number) {
   // What was cached of this number belongs to an unfinished run.
   std::erase_if(parts_->spectra, [number](const auto& item) { return item.first.second == number; });
   const RunEntry* b = b_.run ? findRun(*b_.run) : nullptr;
-  if (parts_->compared.erase(number) == 0 && (!b || b->number < number)) b_ = {number};
+  if (!parts_->compared.contains(number) && (!b || b->number < number)) b_ = {number};
 }
 
 void Workspace::pauseRun(int number) {
