@@ -38,8 +38,9 @@ void WeightErrors::ask() {
   const auto& drafted = workspace_.draftSchemes();
   const RotationChoice rotation = layer_rotation(workspace_.draft().rotation);
   std::vector<std::optional<WeightScheme>> schemes(drafted.size());
-  // The matrices of an imported rotation are read with the whole model, not for one weight.
-  for (std::size_t i = 0; rotation.file.empty() && i < drafted.size(); ++i)
+  // The matrices of an imported rotation are read with the whole model, and principal bases are not known before a run.
+  const bool known = !rotation.matrices();
+  for (std::size_t i = 0; known && i < drafted.size(); ++i)
     if (drafted[i] && !drafted[i]->skipped && drafted[i]->weight.bits < 16) schemes[i] = drafted[i]->weight;
   if (schemes == schemes_ && rotation == rotation_) return;
   // Layers that the edit does not touch keep what is known.

@@ -35,6 +35,10 @@ bool reads_stream(SiteKind site) { return site == SiteKind::attention_input || s
 }  // namespace
 
 MatrixF rotated_weight(const Model& model, const LayerInfo& layer, const RotationChoice& rotation) {
+  if (rotation.matrices())
+    throw Error(
+        ErrorKind::unsupported,
+        layer.name + ": its weight behind imported or principal rotations is known within a run only; choose Hadamard ones to look at it.");
   ModelWeights weights;
   weights.config = model.config();
   weights.embedding = MatrixF(1, model.config().hidden_size);  // nobody reads it
