@@ -105,10 +105,7 @@ class ChatBranchTest : public PanelTest {
  protected:
   void SetUp() override {
     PanelTest::SetUp();
-    open(make_chat_panel, {1180, 700});
-    open_stories();
-    ASSERT_TRUE(QTest::qWaitFor([&] { return find<QComboBox>("chatTemplate")->currentIndex() == int(PromptForm::none); }, 10000));
-    find<QSpinBox>("samplingMaxNew")->setValue(24);
+    open_chat(24);
   }
   SegmentSwitch* mode() { return static_cast<SegmentSwitch*>(find<QWidget>("chatMode")); }
   bool wait() {
@@ -273,7 +270,7 @@ TEST_F(ChatBranchTest, FreePathsPart) {
   static_cast<SegmentSwitch*>(find<QWidget>("branchSwitch"))->setCurrent(1);
   find<QSpinBox>("samplingMaxNew")->setValue(60);
   say("Once upon a time");
-  if (answer("chatAnswerA1") == answer("chatAnswerB1")) GTEST_SKIP() << "the run says the same";
+  ASSERT_NE(answer("chatAnswerA1"), answer("chatAnswerB1")) << "4 bits without their branch say something else within 60 tokens";
   ASSERT_TRUE(says("paths part"));
   EXPECT_GT(strip->count(), 0);
   EXPECT_LE(strip->count(), 60);

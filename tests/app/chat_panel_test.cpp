@@ -21,11 +21,7 @@ class ChatPanelTest : public PanelTest {
  protected:
   void SetUp() override {
     PanelTest::SetUp();
-    open(make_chat_panel, {1180, 700});
-    open_stories();
-    // The form follows from the model, off the window's thread; stories260K has no template.
-    ASSERT_TRUE(QTest::qWaitFor([&] { return find<QComboBox>("chatTemplate")->currentIndex() == int(PromptForm::none); }, 10000));
-    find<QSpinBox>("samplingMaxNew")->setValue(24);
+    open_chat(24);
     EXPECT_EQ(mode()->current(), int(ChatMode::b_follows_a)) << "tokens are coloured from the start";
     mode()->setCurrent(int(ChatMode::free));
   }

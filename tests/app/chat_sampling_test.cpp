@@ -158,10 +158,7 @@ class ChatSamplingTest : public PanelTest {
  protected:
   void SetUp() override {
     PanelTest::SetUp();
-    open(make_chat_panel, {1180, 700});
-    open_stories();
-    ASSERT_TRUE(QTest::qWaitFor([&] { return find<QComboBox>("chatTemplate")->currentIndex() == int(PromptForm::none); }, 10000));
-    find<QSpinBox>("samplingMaxNew")->setValue(40);
+    open_chat(40);
   }
   void say(const QString& text) {
     auto* input = find<QPlainTextEdit>("chatInput");

@@ -19,10 +19,7 @@ class ChatToolsTest : public PanelTest {
  protected:
   void SetUp() override {
     PanelTest::SetUp();
-    open(make_chat_panel, {1180, 700});
-    open_stories();
-    ASSERT_TRUE(QTest::qWaitFor([&] { return find<QComboBox>("chatTemplate")->currentIndex() == 2; }, 10000));
-    find<QSpinBox>("samplingMaxNew")->setValue(8);
+    open_chat(8);
   }
   bool idle() { return find<QPushButton>("chatSend")->text().startsWith("Send"); }
   void say(const QString& text) {

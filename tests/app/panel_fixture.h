@@ -3,12 +3,15 @@
 // made once by the engine, on a calibration text of a few windows, and copied for each test.
 #include <gtest/gtest.h>
 
+#include <QComboBox>
 #include <QSettings>
+#include <QSpinBox>
 #include <QtTest>
 #include <fstream>
 #include <memory>
 
 #include "../run/small_run.h"
+#include "models/conversation.h"
 #include "models/draft_edits.h"
 #include "panels/panels.h"
 #include "panels/plot_tools.h"
@@ -69,6 +72,14 @@ class PanelTest : public testing::Test {
     ASSERT_TRUE(QTest::qWaitFor([this] { return workspace->hasModel() && workspace->runs().size() == 2; }, 20000));
     workspace->setSlotB({1});
     QCoreApplication::processEvents();
+  }
+  /// The chat panel, ready to talk.
+  void open_chat(int max_new) {
+    open(make_chat_panel, {1180, 700});
+    open_stories();
+    // The form follows from the model, off the window's thread; stories260K has no template.
+    ASSERT_TRUE(QTest::qWaitFor([&] { return find<QComboBox>("chatTemplate")->currentIndex() == int(PromptForm::none); }, 10000));
+    find<QSpinBox>("samplingMaxNew")->setValue(max_new);
   }
   template <typename Widget>
   Widget* find(const char* name) {
