@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "quantization/block_grid.h"
 #include "quantization/column_parts.h"
+#include "quantization/vector_level.h"
 
 namespace lrc {
 namespace {
@@ -19,7 +20,7 @@ constexpr float kRounder = 12582912.0f;
 
 /// The definition of activation.h, without branches. The quotient is the first guess and off by at most one; limiting it
 /// first keeps the rounding trick valid and cannot hide a code inside the limits.
-inline float code_by_comparison(float x, float scale, float lowest, float highest) {
+[[gnu::always_inline]] inline float code_by_comparison(float x, float scale, float lowest, float highest) {
   const float quotient = std::min(std::max(x / scale, lowest), highest);
   const float guess = (quotient + kRounder) - kRounder;
   const float above = (guess + 0.5f) * scale;
@@ -31,8 +32,10 @@ inline float code_by_comparison(float x, float scale, float lowest, float highes
   return std::min(std::max(guess + up - down, lowest), highest);
 }
 
-/// max|x|; a NaN or an infinity anywhere makes the result infinite or NaN. Integer compares order magnitudes as floats do.
-float largest_magnitude(const float* x, std::size_t count) {
+// The two loops over every activation of a calibration, in each instruction set.
+
+/// Integer compares order magnitudes as floats do.
+[[gnu::always_inline]] inline float largest_here(const float* x, std::size_t count) {
   std::uint32_t largest = 0;
   for (std::size_t i = 0; i < count; ++i) {
     std::uint32_t bits;
@@ -42,6 +45,36 @@ float largest_magnitude(const float* x, std::size_t count) {
   float value;
   __builtin_memcpy(&value, &largest, sizeof value);
   return value;
+}
+
+/// What a group's whole numbers are made with.
+struct Range {
+  float scale = 0, lowest = 0, highest = 0;
+};
+
+/// number · scale of all values of a group whose numbers are no E2M1.
+[[gnu::always_inline]] inline void values_here(const float* x, std::size_t count, const Range& range, float* y) {
+  const float scale = range.scale, lowest = range.lowest, highest = range.highest;
+  for (std::size_t i = 0; i < count; ++i) y[i] = code_by_comparison(x[i], scale, lowest, highest) * scale;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) float largest_avx2(const float* x, std::size_t count) { return largest_here(x, count); }
+__attribute__((target("avx512f"))) float largest_avx512(const float* x, std::size_t count) { return largest_here(x, count); }
+__attribute__((target("avx2"))) void values_avx2(const float* x, std::size_t count, const Range& range, float* y) {
+  values_here(x, count, range, y);
+}
+__attribute__((target("avx512f"))) void values_avx512(const float* x, std::size_t count, const Range& range, float* y) {
+  values_here(x, count, range, y);
+}
+#endif
+
+void values_of(const float* x, std::size_t count, const Range& range, float* y) {
+#if defined(__x86_64__)
+  if (vector_level() == VectorLevel::avx512) return values_avx512(x, count, range, y);
+  if (vector_level() == VectorLevel::avx2) return values_avx2(x, count, range, y);
+#endif
+  values_here(x, count, range, y);
 }
 
 struct Grid {
@@ -69,11 +102,6 @@ Grid grid_of(std::size_t width, const ActivationScheme& scheme) {
 void refuse_infinite() {
   throw Error(ErrorKind::numerical, "An activation is not a finite number, so it cannot be quantized; check the model's weights.");
 }
-
-/// What a group's whole numbers are made with.
-struct Range {
-  float scale = 0, lowest = 0, highest = 0;
-};
 
 /// `tensor_scale` is that of nvfp4 alone. An all-zero group gets scale 0: what a block of zeros borrows has no effect on values.
 Range range_of(const float* x, const Grid& grid, float tensor_scale) {
@@ -124,24 +152,28 @@ inline float number_of(float x, const Range& range, bool e2m1) {
   return x < 0 ? -n : n;
 }
 
-/// Calls store(index, number, scale) for every value and group(index of the group, range) for every group.
-template <typename Store, typename Group>
-void for_numbers(const float* x, std::size_t tokens, std::size_t width, const Grid& grid, const Store& store, const Group& of_group) {
-  const bool e2m1 = is_e2m1(grid.scheme.format);
+/// Calls of_group(first index, index of the group, its range) for every group.
+template <typename Group>
+void for_groups(const float* x, std::size_t tokens, std::size_t width, const Grid& grid, const Group& of_group) {
   for (std::size_t t = 0; t < tokens; ++t) {
     float tensor_scale = 1;
     if (grid.scheme.format == NumberFormat::nvfp4) tensor_scale = nvfp4_tensor_scale(double(largest_magnitude(x + t * width, width)));
     for (std::size_t g = 0; g < grid.groups; ++g) {
       const std::size_t begin = t * width + g * grid.group;
-      const Range range = range_of(x + begin, grid, tensor_scale);
-      of_group(t * grid.groups + g, range);
-      if (range.scale == 0.0f) {
-        for (std::size_t i = begin; i < begin + grid.group; ++i) store(i, 0.0f, 0.0f);
-      } else {
-        for (std::size_t i = begin; i < begin + grid.group; ++i) store(i, number_of(x[i], range, e2m1), range.scale);
-      }
+      of_group(begin, t * grid.groups + g, range_of(x + begin, grid, tensor_scale));
     }
   }
+}
+
+/// Calls store(index, number) for every value of a group.
+template <typename Store>
+void for_numbers(const float* x, std::size_t begin, const Grid& grid, const Range range, const Store& store) {
+  const bool e2m1 = is_e2m1(grid.scheme.format);
+  const std::size_t end = begin + grid.group;
+  if (range.scale == 0.0f)
+    for (std::size_t i = begin; i < end; ++i) store(i, 0.0f);
+  else
+    for (std::size_t i = begin; i < end; ++i) store(i, number_of(x[i], range, e2m1));
 }
 
 /// Calls quantize(x of the part, tokens, its scheme, its columns, its first group) for the high columns, then for the others. All values
@@ -200,6 +232,14 @@ float activation_scale_factor(const ActivationScheme& scheme) {
   return float(double(scheme.clip) / double(scheme.symmetric ? highest_code(scheme.bits) : (1 << scheme.bits) - 1));
 }
 
+float largest_magnitude(const float* x, std::size_t count) {
+#if defined(__x86_64__)
+  if (vector_level() == VectorLevel::avx512) return largest_avx512(x, count);
+  if (vector_level() == VectorLevel::avx2) return largest_avx2(x, count);
+#endif
+  return largest_here(x, count);
+}
+
 bool has_plain_codes(const ActivationScheme& scheme) {
   return scheme.symmetric && scheme.format == NumberFormat::integer && !scheme.high.any();
 }
@@ -212,25 +252,23 @@ int activation_code(float x, float scale, int lowest, int highest) {
 void quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::int8_t* codes,
                           float* scales, std::int8_t* zeros) {
   if (scheme.high.any()) return quantize_parts(x, tokens, width, scheme, codes, scales, zeros);
-  for_numbers(
-      x, tokens, width, grid_of(width, scheme), [&](std::size_t i, float number, float) { codes[i] = std::int8_t(int(number)); },
-      [&](std::size_t group, const Range& range) {
-        scales[group] = range.scale;
-        if (zeros) zeros[group] = std::int8_t(scheme.symmetric ? 0 : int(-range.lowest));
-      });
+  const Grid grid = grid_of(width, scheme);
+  for_groups(x, tokens, width, grid, [&](std::size_t begin, std::size_t group, const Range& range) {
+    for_numbers(x, begin, grid, range, [&](std::size_t i, float number) { codes[i] = std::int8_t(int(number)); });
+    scales[group] = range.scale;
+    if (zeros) zeros[group] = std::int8_t(scheme.symmetric ? 0 : int(-range.lowest));
+  });
 }
 
 void quantize_unsigned(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::uint8_t* codes,
                        float* scales, std::uint8_t* zeros) {
   assert(!scheme.high.any());
-  float lowest = 0;
-  for_numbers(
-      x, tokens, width, grid_of(width, scheme), [&](std::size_t i, float number, float) { codes[i] = std::uint8_t(int(number - lowest)); },
-      [&](std::size_t group, const Range& range) {
-        lowest = range.lowest;
-        scales[group] = range.scale;
-        zeros[group] = std::uint8_t(int(-lowest));
-      });
+  const Grid grid = grid_of(width, scheme);
+  for_groups(x, tokens, width, grid, [&](std::size_t begin, std::size_t group, const Range& range) {
+    for_numbers(x, begin, grid, range, [&](std::size_t i, float number) { codes[i] = std::uint8_t(int(number - range.lowest)); });
+    scales[group] = range.scale;
+    zeros[group] = std::uint8_t(int(-range.lowest));
+  });
 }
 
 void fake_quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, float* y) {
@@ -245,9 +283,12 @@ void fake_quantize_activations(const float* x, std::size_t tokens, std::size_t w
                        for (std::size_t t = 0; t < tokens; ++t)
                          for (std::size_t c = 0; c < places.size(); ++c) y[t * width + places[c]] = part(t, c);
                      });
-  for_numbers(
-      x, tokens, width, grid_of(width, scheme), [&](std::size_t i, float number, float scale) { y[i] = number * scale; },
-      [](std::size_t, const Range&) {});
+  const Grid grid = grid_of(width, scheme);
+  const bool e2m1 = is_e2m1(scheme.format);
+  for_groups(x, tokens, width, grid, [&](std::size_t begin, std::size_t, const Range& range) {
+    if (range.scale != 0.0f && !e2m1) return values_of(x + begin, grid.group, range, y + begin);
+    for_numbers(x, begin, grid, range, [&](std::size_t i, float number) { y[i] = number * range.scale; });
+  });
 }
 
 }  // namespace lrc

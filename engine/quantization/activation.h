@@ -33,6 +33,9 @@ void quantize_unsigned(const float* x, std::size_t tokens, std::size_t width, co
 /// Quantize-dequantize: y = number · scale. x and y may be the same.
 void fake_quantize_activations(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, float* y);
 
+/// max|x|; a NaN or an infinity anywhere makes it NaN or infinite.
+float largest_magnitude(const float* x, std::size_t count);
+
 /// Scales of a token of this width.
 std::size_t activation_groups(const ActivationScheme& scheme, std::size_t width);
 

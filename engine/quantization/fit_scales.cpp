@@ -14,6 +14,7 @@
 #include "quantization/block_grid.h"
 #include "quantization/column_parts.h"
 #include "quantization/quantized_weight.h"
+#include "quantization/vector_level.h"
 #include "tensor/dtype.h"
 
 namespace lrc {
@@ -111,9 +112,8 @@ __attribute__((target("avx512f"))) void coarse_search_avx512(const Coarse& job) 
 
 void run_coarse_search(const Coarse& job) {
 #if defined(__x86_64__)
-  static const int level = __builtin_cpu_supports("avx512f") ? 2 : __builtin_cpu_supports("avx2") ? 1 : 0;
-  if (level == 2) return coarse_search_avx512(job);
-  if (level == 1) return coarse_search_avx2(job);
+  if (vector_level() == VectorLevel::avx512) return coarse_search_avx512(job);
+  if (vector_level() == VectorLevel::avx2) return coarse_search_avx2(job);
 #endif
   coarse_search(job);
 }

@@ -105,6 +105,35 @@ TEST(Activations, GroupsAndZeroGroupsAndInPlace) {
   EXPECT_EQ(same, copy);
 }
 
+// Values are made many at a time, codes one by one from the definition; widths that fill no vector, and ties.
+TEST(Activations, ValuesAreCodesTimesScale) {
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal;
+  for (const bool symmetric : {true, false})
+    for (const int bits : {2, 3, 4, 6, 8})
+      for (const std::size_t width : {1u, 15u, 16u, 33u, 576u}) {
+        ActivationScheme scheme;
+        scheme.bits = bits;
+        scheme.symmetric = symmetric;
+        constexpr std::size_t tokens = 5;
+        std::vector<float> x(tokens * width), y(tokens * width), scales(tokens);
+        std::vector<std::uint8_t> zeros(tokens), codes(tokens * width);
+        for (std::size_t t = 0; t < tokens; ++t) {
+          for (std::size_t i = 0; i < width; ++i) x[t * width + i] = std::ldexp(normal(random), int(t) * 9 - 18);
+          const float largest = std::abs(*std::max_element(x.begin() + std::ptrdiff_t(t * width), x.begin() + std::ptrdiff_t((t + 1) * width),
+                                                           [](float a, float b) { return std::abs(a) < std::abs(b); }));
+          // Halfway between two codes of this token's grid, where the quotient alone may be wrong.
+          for (std::size_t i = 2; i < width; i += 3) x[t * width + i] = (float(i % 7) + 0.5f) * (largest * activation_scale_factor(scheme));
+        }
+        quantize_unsigned(x.data(), tokens, width, scheme, codes.data(), scales.data(), zeros.data());
+        fake_quantize_activations(x.data(), tokens, width, scheme, y.data());
+        for (std::size_t i = 0; i < x.size(); ++i) {
+          const int number = int(codes[i]) - int(zeros[i / width]);
+          ASSERT_EQ(y[i], float(number) * scales[i / width]) << bits << " bits, width " << width << ", at " << i;
+        }
+      }
+}
+
 template <typename Call>
 ErrorKind kind_of(Call&& call) {
   try {

@@ -7,8 +7,20 @@
 
 namespace lrc::cpu {
 namespace {
-// Large enough that packing inside BLAS is a small part, small enough that two cores share a 192-wide output evenly.
-constexpr std::size_t kTileTokens = 256, kTileTokensFew = 64, kTileOut = 192, kTileOutFew = 96;
+struct TileSize {
+  std::size_t tokens = 0, out = 0;
+  std::size_t count(const FloatProduct& p) const { return ((p.tokens + tokens - 1) / tokens) * ((p.out + out - 1) / out); }
+};
+
+// The larger a tile, the smaller the part that BLAS spends on packing it; the more tiles, the more evenly cores share them, down to two
+// for a 192-wide output. It depends on the product's shape alone.
+TileSize tile_size(const FloatProduct& product) {
+  constexpr TileSize large{512, 384}, middle{256, 192};
+  constexpr std::size_t enough_large = 16, enough = 4;
+  if (product.tokens >= large.tokens && large.count(product) >= enough_large) return large;
+  if (product.tokens < middle.tokens) return {64, 96};
+  return {middle.count(product) >= enough ? middle.tokens : 64, middle.out};
+}
 }  // namespace
 
 void limit_blas_threads() {
@@ -22,16 +34,14 @@ void multiply_here(const FloatProduct& p) {
 }
 
 void multiply_tiled(const FloatProduct& product) {
-  const std::size_t tile_out = product.tokens >= kTileTokens ? kTileOut : kTileOutFew;
-  const std::size_t across = (product.out + tile_out - 1) / tile_out;
-  const std::size_t tile_tokens = across * (product.tokens / kTileTokens) >= 4 ? kTileTokens : kTileTokensFew;
-  const std::size_t down = (product.tokens + tile_tokens - 1) / tile_tokens;
+  const TileSize size = tile_size(product);
+  const std::size_t across = (product.out + size.out - 1) / size.out, down = (product.tokens + size.tokens - 1) / size.tokens;
   for_parts(across * down, 1, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
-      const std::size_t token = (i / across) * tile_tokens, row = (i % across) * tile_out;
+      const std::size_t token = (i / across) * size.tokens, row = (i % across) * size.out;
       FloatProduct tile = product;
-      tile.tokens = std::min(tile_tokens, product.tokens - token);
-      tile.out = std::min(tile_out, product.out - row);
+      tile.tokens = std::min(size.tokens, product.tokens - token);
+      tile.out = std::min(size.out, product.out - row);
       tile.x += token * product.x_stride;
       tile.w += product.transposed ? row : row * product.w_stride;
       tile.y += token * product.y_stride + row;
