@@ -53,6 +53,14 @@ bool ChannelScales::any() const {
   return std::ranges::any_of(by_site, [](const auto& scales) { return !scales.empty(); });
 }
 
+void ChannelScales::multiply(const ChannelScales& more) {
+  by_site.resize(std::max(by_site.size(), more.by_site.size()));
+  for (std::size_t s = 0; s < more.by_site.size(); ++s) {
+    if (by_site[s].empty()) by_site[s].assign(more.by_site[s].size(), 1.0f);
+    for (std::size_t c = 0; c < more.by_site[s].size(); ++c) by_site[s][c] *= more.by_site[s][c];
+  }
+}
+
 std::string site_key(const Site& site) {
   const std::string expert = site.expert == no_expert ? "" : "experts." + std::to_string(site.expert) + ".";
   const std::string whole = name(Site{site.block, site.kind});

@@ -18,6 +18,8 @@ namespace lrc {
 struct ChannelScales {
   std::vector<std::vector<float>> by_site;
   bool any() const;
+  /// These scales and then `more`, which may name fewer sites.
+  void multiply(const ChannelScales& more);
   bool operator==(const ChannelScales&) const = default;
 };
 

@@ -18,9 +18,9 @@ void take_over(std::vector<SecondMoments>& to, const std::vector<SecondMoments>&
 
 }  // namespace
 
-void BlockRefinement::hold(const LayerTask& task, LayerSolution solution, double seconds) {
+void BlockRefinement::hold(SolvedLayer layer) {
   const std::lock_guard lock(mutex_);
-  held_.push_back({task, std::move(solution), seconds});
+  held_.push_back(std::move(layer));
 }
 
 void BlockRefinement::remember(const BlockMoments& moments) {
@@ -67,7 +67,7 @@ RefinedBlock BlockRefinement::run(FloatStream& stream, std::size_t block, const 
   const auto start = std::chrono::steady_clock::now();
   // Layers are solved in any order; they are tuned and written in that of the block.
   const auto& linears = stream.block().linears;
-  const auto place = [&](const RefinedBlock::Layer& held) {
+  const auto place = [&](const SolvedLayer& held) {
     return std::ranges::find_if(linears, [&](const LinearWeights& linear) { return linear.info.name == held.task.layer->name; });
   };
   std::ranges::sort(held_, {}, place);

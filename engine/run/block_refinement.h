@@ -13,13 +13,8 @@ namespace lrc {
 
 /// What is stored of a block, its layers in order.
 struct RefinedBlock {
-  struct Layer {
-    LayerTask task;
-    LayerSolution solution;
-    double seconds = 0;  ///< of its solve
-  };
   RefinementRecord record;
-  std::vector<Layer> layers;
+  std::vector<SolvedLayer> layers;
   ChannelScales scales = {};  ///< learned on top of those that the block was solved with; empty when there are none
 };
 
@@ -29,7 +24,7 @@ class BlockRefinement {
       : recipe_(recipe), calibration_windows_(calibration_windows), context_(context) {}
 
   /// Keeps a solved layer. May be called from several threads.
-  void hold(const LayerTask& task, LayerSolution solution, double seconds);
+  void hold(SolvedLayer layer);
   /// The moments that a site was solved from, by Site::index(): the losses of the refined layers are theirs.
   void remember(const BlockMoments& moments);
   bool empty() const { return held_.empty(); }
@@ -45,7 +40,7 @@ class BlockRefinement {
 
   const Recipe& recipe_;
   std::size_t calibration_windows_, context_;
-  std::vector<RefinedBlock::Layer> held_;
+  std::vector<SolvedLayer> held_;
   BlockMoments moments_;
   std::vector<MatrixF> door_;  // by window
   std::mutex mutex_;

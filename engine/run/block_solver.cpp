@@ -102,7 +102,7 @@ void solve_block(const BlockWeights& weights, BlockMoments moments, std::vector<
     if (--site.users == 0) site.statistics.reset();
     add_held_out_losses(solution, weight, moments.held_out_by_site[site.index]);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    solved(task, std::move(solution), seconds.count());
+    solved({task, std::move(solution), seconds.count()});
   };
   // Each lane takes the next layer when it is done with one: no more than so many are in memory at a time.
   const std::size_t lanes = std::min(tasks.size(), std::size_t(settings.layers_at_once > 0 ? settings.layers_at_once : thread_count()));

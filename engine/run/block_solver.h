@@ -18,8 +18,13 @@ struct LayerTask {
   std::size_t tokens = 0;    ///< calibration tokens that the layer's input saw
   std::string warning = {};  ///< one sentence when they were too few, see calibration/expert_moments.h
 };
-/// Told of each solved layer, on the thread that solved it; several may be told at once. Seconds are those of this layer.
-using SolvedCallback = std::function<void(const LayerTask& task, LayerSolution solution, double seconds)>;
+struct SolvedLayer {
+  LayerTask task;
+  LayerSolution solution;
+  double seconds = 0;  ///< of its solve
+};
+/// Told of each solved layer, on the thread that solved it; several may be told at once.
+using SolvedCallback = std::function<void(SolvedLayer solved)>;
 
 /// The activation scheme of each of a block's `sites`, by Site::index(), from the layers that read it; sites that nobody reads
 /// have none (16 bits). What all tokens bring to the experts (mlp_input) is measured as the experts themselves quantize it.

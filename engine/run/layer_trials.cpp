@@ -154,12 +154,12 @@ std::vector<LayerRecord> solve_all(const BlockWeights& weights, const LayerInfo&
   for (const auto& scheme : schemes) tasks.push_back({&layer, scheme});
   std::vector<LayerRecord> records(schemes.size());
   std::mutex mutex;
-  solve_block(weights, std::move(moments), std::move(tasks), stop, [&](const LayerTask& task, LayerSolution solution, double seconds) {
+  solve_block(weights, std::move(moments), std::move(tasks), stop, [&](SolvedLayer solved) {
     const std::lock_guard lock(mutex);
     // Equal schemes have equal results: whichever is found first may take it.
     for (std::size_t i = 0; i < schemes.size(); ++i)
-      if (schemes[i] == task.scheme) records[i] = record_of(task, solution, seconds, {});
-    if (first && schemes.front() == task.scheme) *first = std::move(solution);
+      if (schemes[i] == solved.task.scheme) records[i] = record_of(solved, {});
+    if (first && schemes.front() == solved.task.scheme) *first = std::move(solved.solution);
   });
   return records;
 }

@@ -53,7 +53,8 @@ Json describe_machine() {
 
 }  // namespace
 
-LayerRecord record_of(const LayerTask& task, const LayerSolution& solution, double seconds, const std::string& sha256) {
+LayerRecord record_of(const SolvedLayer& solved, const std::string& sha256) {
+  const auto& [task, solution, seconds] = solved;
   const auto& layer = *task.layer;
   const auto& scheme = task.scheme;
   const auto& losses = solution.losses;
@@ -286,10 +287,10 @@ void OneRun::set_scales(std::size_t block, const ChannelScales& scales) {
   save();
 }
 
-LayerRecord OneRun::finish_layer(const LayerTask& task, LayerSolution solution, double seconds) {
+LayerRecord OneRun::finish_layer(SolvedLayer layer) {
   // The file first: a record in the manifest always has its file.
-  const auto sha256 = write_layer(folder_->path(), task.layer->name, solution);
-  auto record = record_of(task, solution, seconds, sha256);
+  const auto sha256 = write_layer(folder_->path(), layer.task.layer->name, layer.solution);
+  auto record = record_of(layer, sha256);
   const std::lock_guard lock(*mutex_);
   const auto index_of = [&](const std::string& name) { return model_->find_layer(name) - model_->layers().data(); };
   const auto own = index_of(record.name);

@@ -20,7 +20,7 @@ namespace lrc {
 Json deciding_fields(const Recipe& recipe);
 
 /// What a manifest says of a solved layer. `sha256` is that of its file; empty when it has none, then the record names no file.
-LayerRecord record_of(const LayerTask& task, const LayerSolution& solution, double seconds, const std::string& sha256);
+LayerRecord record_of(const SolvedLayer& solved, const std::string& sha256);
 
 class OneRun {
  public:
@@ -58,7 +58,7 @@ class OneRun {
   /// What was evaluated before belongs to the unfinished state.
   void forget_evaluation() { manifest_.evaluation.reset(); }
   /// Writes the layer, then its record, in the place of an older one. Several threads may call it, and the functions above, at a time.
-  LayerRecord finish_layer(const LayerTask& task, LayerSolution solution, double seconds);
+  LayerRecord finish_layer(SolvedLayer layer);
   /// Facts of a refined block; those of an earlier attempt are replaced.
   void add_refinement(const RefinementRecord& record);
   void add_time(const char* stage, double seconds);

@@ -72,9 +72,9 @@ void Predictions::measure() {
     const auto schemes = site_schemes(tasks, site_count(model_.config()));
     auto moments = std::move(stream.advance({&schemes, 1}, stop_).front());
     std::map<std::size_t, LayerSolution> plain;  // by layer, at rank 0 and the middle bits: what the weight is measured with
-    solve_block(stream.block(), std::move(moments), tasks, stop_, [&](const LayerTask& task, LayerSolution solution, double) {
+    solve_block(stream.block(), std::move(moments), tasks, stop_, [&](SolvedLayer solved) {
       const std::lock_guard lock(mutex_);
-      take(task, std::move(solution), plain);
+      take(solved.task, std::move(solved.solution), plain);
     });
     for (std::size_t l = 0; l < freedoms_.size(); ++l) {
       if (freedoms_[l].layer->block != block) continue;

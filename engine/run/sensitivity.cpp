@@ -89,10 +89,10 @@ std::vector<LayerSensitivity> sensitivity(const Model& model, const SensitivityR
     std::mutex mutex;
     std::map<const LayerInfo*, LayerSolution> solutions;
     std::size_t solved = 0;
-    solve_block(stream.block(), std::move(moments), tasks[block], stop, [&](const LayerTask& task, LayerSolution solution, double) {
+    solve_block(stream.block(), std::move(moments), tasks[block], stop, [&](SolvedLayer layer) {
       const std::lock_guard lock(mutex);
-      solutions[task.layer] = std::move(solution);
-      if (!alone) progress.report("measure", result.size() + ++solved, total, task.layer->name);
+      solutions[layer.task.layer] = std::move(layer.solution);
+      if (!alone) progress.report("measure", result.size() + ++solved, total, layer.task.layer->name);
     });
     for (const LayerTask& task : tasks[block]) {
       LayerSolution& solution = solutions.at(task.layer);

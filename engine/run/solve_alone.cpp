@@ -115,14 +115,14 @@ void solve_alone(const Model& model, const Recipe& recipe, const std::vector<con
   std::size_t done = 0;
   progress.report("solve", 0, layers.size());
   const auto solve = [&](const BlockQuestion& question, const BlockWeights& weights, BlockMoments moments) {
-    solve_block(weights, std::move(moments), question.tasks, stop, [&](const LayerTask& task, LayerSolution solution, double seconds) {
+    solve_block(weights, std::move(moments), question.tasks, stop, [&](SolvedLayer layer) {
       AloneSolution result;
-      result.layer = task.layer;
-      result.record = record_of(task, solution, seconds, {});
-      result.spectrum = spectrum_of_solution(task.layer->name, solution);
-      result.solution = std::move(solution);
+      result.layer = layer.task.layer;
+      result.record = record_of(layer, {});
+      result.spectrum = spectrum_of_solution(result.layer->name, layer.solution);
+      result.solution = std::move(layer.solution);
       const std::lock_guard lock(mutex);
-      progress.report("solve", ++done, layers.size(), task.layer->name);
+      progress.report("solve", ++done, layers.size(), layer.task.layer->name);
       solved(std::move(result));
     });
   };
