@@ -5,6 +5,10 @@ tensors and all of PyTorch's threads. Products of activations in float32, flushe
 eigenproblems in float64; GPTQ's column loop in blocks of 128, as published. R1 and R4 have the size of the real rotations, but
 their small factors are random orthogonal matrices: the work is the same.
 
+What `lrc quantize` records of each layer is recorded here, too: its loss on the calibration tokens and on a held-out window, the loss
+of GPTQ without a correction and what of it the weights and the activations cost alone, the spectrum of the weight error. The seconds
+of these are the stage "measure" (but for the held-out window's pass, which is one of the "calibrate" stage's).
+
 It prints the seconds of each stage and the mean relative error of the layers, which must be that of `lrc quantize` but for
 rounding and the other rotation. Run it by tests/yardstick/run.sh.
 """
@@ -123,6 +127,9 @@ class Moments:
             self.ey += (e.T @ y).to(F64)
             self.e += (e.T @ e).to(F64)
 
+    def x(self):
+        return self.y - self.ey - self.ey.T + self.e
+
 
 def rms(x, epsilon):
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + epsilon)
@@ -162,7 +169,7 @@ class Site:
         self.moments = m
         n = len(m.y)
         eye = torch.eye(n, dtype=F64)
-        s_x = m.y - m.ey - m.ey.T + m.e
+        s_x = m.x()
         ex, ey = 0.01 * s_x.trace() / n, 0.01 * m.y.trace() / n
         self.s_x, self.s_y, self.s_xy = s_x + ex * eye, m.y + ey * eye, m.y - m.ey
         self.lower_y, self.lower_x = torch.linalg.cholesky(self.s_y), torch.linalg.cholesky(self.s_x)
@@ -213,28 +220,48 @@ def gptq(target, hessian):
     return result.to(F64)
 
 
+def norm_of(a, s):
+    return float(((a @ s) * a).sum())
+
+
+def loss_of(rest, codes, m):
+    difference = rest - codes
+    return norm_of(difference, m.y) - 2 * float(((rest @ m.ey) * difference).sum()) + norm_of(rest, m.e)
+
+
 def solve_layer(weight, site, rank):
-    """LRC(1). Returns its loss relative to ‖W X‖²."""
-    w, m = weight.to(F64), site.moments
+    """LRC(1). Returns W, Ŵ, U, V."""
+    w = weight.to(F64)
     u, v = truncated(w @ site.lower_xy, site.lower_xy, rank)
     target = torch.cholesky_solve(((w - u @ v.T) @ site.s_xy).T, site.lower_y).T
     codes = gptq(target, site.s_y)
     residual = torch.linalg.solve_triangular(site.lower_x, (codes @ site.s_xy.T).T, upper=False).T
     u, v = truncated(w @ site.lower_x - residual, site.lower_x, rank)
     u, v = (factor.to(torch.float16).to(F64) for factor in (u, v))
-    rest = w - u @ v.T
-    difference = rest - codes
-    loss = ((difference @ m.y) * difference).sum() - 2 * ((rest @ m.ey) * difference).sum() + ((rest @ m.e) * rest).sum()
-    norm = ((w @ (m.y - m.ey - m.ey.T + m.e)) * w).sum()
-    return float(loss / norm)
+    return w, codes, u, v
+
+
+def measure_layer(solution, site, held_out):
+    """What is recorded of a layer; returns its loss relative to ‖W X‖²."""
+    w, codes, u, v = solution
+    m, rest = site.moments, w - u @ v.T
+    s_x = m.x()
+    plain = gptq(w, s_x)
+    error = w - plain
+    record = {
+        "norm": norm_of(w, s_x), "loss": loss_of(rest, codes, m), "uncorrected": loss_of(w, plain, m), "weights": norm_of(error, s_x),
+        "activations": norm_of(w, m.e), "held_out": loss_of(rest, codes, held_out), "held_out_norm": norm_of(w, held_out.x()),
+        "spectrum": torch.linalg.eigvalsh(error @ error.T if len(error) <= error.shape[1] else error.T @ error),
+    }
+    return record["loss"] / record["norm"]
 
 
 def read_ids(options):
-    """The same tokens as `lrc quantize` takes: windows from the start of the calibration text."""
+    """The same tokens as `lrc quantize` takes: windows from the start of the calibration text, and the next one held out."""
     command = [options.lrc, "--json", "tokenize", options.model, "--file", options.text]
     answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     ids = torch.tensor(answer["ids"] if isinstance(answer, dict) else answer)
-    windows = -(-options.tokens // options.context)
+    windows = -(-options.tokens // options.context) + 1
     if len(ids) < windows * options.context:
         sys.exit(f"{options.text} has only {len(ids)} tokens.")
     return ids[: windows * options.context].view(windows, options.context)
@@ -271,16 +298,19 @@ def main():
         w = rotation.fold(weights, norms, model.heads, model.kv_heads)
         clock.lap("rotate")
         moments = {site: Moments(model.feed_forward if site == "mlp_hidden" else model.hidden) for site in SITES}
+        held_out = {site: Moments(len(moments[site].y)) for site in SITES}
         hidden = torch.cat([
-            run_block(model, rotation, w, part, angles, lambda site, x: moments[site].add(x.reshape(-1, x.shape[-1]), options.clip))
-            for part in hidden.split(options.batch)
+            run_block(model, rotation, w, part, angles, lambda site, x: to[site].add(x.reshape(-1, x.shape[-1]), options.clip))
+            for windows, to in ((hidden[:-1], moments), (hidden[-1:], held_out)) for part in windows.split(options.batch)
         ])
         clock.lap("calibrate")
         for name, roles in SITES.items():
             site = Site(moments.pop(name))
             for role in roles:
-                losses.append(solve_layer(w[role], site, max(1, min(w[role].shape) // 10)))
-        clock.lap("solve")
+                solution = solve_layer(w[role], site, max(1, min(w[role].shape) // 10))
+                clock.lap("solve")
+                losses.append(measure_layer(solution, site, held_out[name]))
+                clock.lap("measure")
     print(json.dumps({
         "torch": torch.__version__, "threads": torch.get_num_threads(), "tokens": ids.numel(), "layers": len(losses),
         "mean_loss": sum(losses) / len(losses), "seconds": {k: round(v, 2) for k, v in clock.seconds.items()},
