@@ -1,5 +1,5 @@
 #pragma once
-// After a crash: what was edited and not saved is offered by a banner.
+// After a crash: the run that was under way, and what was edited and not saved, are offered by a banner.
 
 namespace lrc::app {
 

@@ -71,6 +71,7 @@ class Workspace : public QObject {
   void openAnyway(const Recipe& draft);  ///< with this as the first draft
   void cancelOpening();
   QStringList recentFiles() const;
+  QDateTime recentTime(const QString& path) const;  ///< when it was opened last; invalid where that is not known
   /// Drops anything: model folder or file, run folder, recipe, text. Decided by content. Returns the line to show while dragging.
   QString describeDrop(const QString& path) const;
   void drop(const QString& path);
@@ -101,7 +102,8 @@ class Workspace : public QObject {
   void pauseRun(int number);
   void stopRun(int number);
   void resumeRun(int number);
-  void deleteRun(int number);  ///< to the trash
+  void resumeWhenListed(const std::filesystem::path& folder);  ///< of the model that is opened next
+  void deleteRun(int number);                                  ///< to the trash
   const RunEntry* runningRun() const;
   /// Told of each solved layer on the thread that solved it, which waits meanwhile: tests hold a run there.
   void setLayerObserver(LayerCallback observer);

@@ -1,4 +1,5 @@
 // What is dropped on the window, and the recent files.
+#include <QDateTime>
 #include <QFile>
 #include <QFileInfo>
 #include <QSettings>
@@ -172,8 +173,15 @@ void Workspace::noteRecentFile(const QString& path) {
   recent.prepend(full);
   while (recent.size() > 12) recent.removeLast();
   QSettings().setValue("recent", recent);
+  QVariantMap times = QSettings().value("recentTimes").toMap(), kept;
+  times[full] = QDateTime::currentDateTime();
+  for (const QString& each : recent)
+    if (times.contains(each)) kept[each] = times[each];
+  QSettings().setValue("recentTimes", kept);
   emit recentFilesChanged();
 }
+
+QDateTime Workspace::recentTime(const QString& path) const { return QSettings().value("recentTimes").toMap().value(path).toDateTime(); }
 
 void Workspace::forgetRecentFile(const QString& path) {
   QStringList recent = recentFiles();

@@ -13,6 +13,7 @@ struct Workspace::Parts {
   std::filesystem::path runs_folder;
   std::vector<std::filesystem::path> runs_elsewhere;  ///< opened or dropped run folders that lie outside of it
   std::filesystem::path wanted_run;                   ///< stands in slot B once it is listed
+  std::filesystem::path resumed_run;                  ///< goes on once it is listed
 
   // History of looking.
   struct Step {

@@ -158,8 +158,10 @@ void Workspace::takeRuns(std::vector<RunEntry> runs) {
   const auto interrupted = std::find_if(runs_.rbegin(), runs_.rend(), [](const RunEntry& run) {
     return run.state == RunEntry::State::stopped && run.manifest.state == RunState::running;
   });
+  const auto resumed = std::exchange(parts_->resumed_run, {});
   if (interrupted != runs_.rend()) {
     const int number = interrupted->number;
+    if (!resumed.empty() && is_same_folder(interrupted->folder, resumed)) return resumeRun(number);
     banner(tr("%1 was interrupted. %2 of %3 layers are saved.")
                .arg(slotTitle({number}))
                .arg(interrupted->manifest.layers.size())

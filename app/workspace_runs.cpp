@@ -238,6 +238,8 @@ void Workspace::resumeRun(int number) {
   emit runsChanged();
 }
 
+void Workspace::resumeWhenListed(const std::filesystem::path& folder) { parts_->resumed_run = folder; }
+
 void Workspace::deleteRun(int number) {
   const RunEntry* run = findRun(number);
   if (!run || run->state == RunEntry::State::running || run->state == RunEntry::State::queued) return;

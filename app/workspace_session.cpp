@@ -1,17 +1,13 @@
-// Sessions: what is open, chosen and noted, as a file that opens elsewhere; and the copy of it that a crash leaves behind.
-#include <signal.h>
-
+// Sessions: what is open, chosen and noted, as a file that opens elsewhere.
 #include <QApplication>
 #include <QDateTime>
 #include <QDir>
 #include <QFile>
 #include <QFileDialog>
 #include <QFileInfo>
-#include <QStandardPaths>
 
 #include "base/files.h"
 #include "models/notebook.h"
-#include "session_recovery.h"
 #include "workspace.h"
 #include "workspace_parts.h"
 
@@ -34,8 +30,6 @@ const char* perspective_name(Perspective perspective) {
   }
   return "explore";
 }
-
-QDir recovery_folder() { return QDir(QStandardPaths::writableLocation(QStandardPaths::AppLocalDataLocation)); }
 
 /// Throws Error with the sentence when the file is no session, or one of a newer program.
 Json read_session(const QString& file) {
@@ -67,8 +61,6 @@ QString model_of(const Json& session, const QString& file) {
 }
 
 }  // namespace
-
-QString recovery_file() { return recovery_folder().filePath(QString("recovery-%1.lrcsession").arg(QApplication::applicationPid())); }
 
 std::string session_content(const Workspace& workspace) {
   Json notes = Notebook::of(const_cast<Workspace&>(workspace)).toJson();
@@ -242,44 +234,8 @@ void Workspace::openSession(const QString& file) {
 
 void Workspace::autosave() {
   if (!model_ || !isModified()) return;
-  recovery_folder().mkpath(".");
+  QDir().mkpath(QFileInfo(recovery_file()).path());
   saveSession(recovery_file());
-}
-
-namespace {
-
-/// Not offered again, and not lost: the file stays where it can be opened like any session.
-void set_aside(Workspace& workspace, const QString& kept) {
-  const QFileInfo file(kept);
-  const QString aside = file.dir().filePath("kept" + file.fileName().mid(int(qstrlen("recovery"))));
-  QFile::remove(aside);
-  if (QFile::rename(kept, aside))
-    workspace.log(LogLevel::info, QObject::tr("The session that was not restored stays for a week in %1").arg(aside));
-}
-
-}  // namespace
-
-void offer_recovery(Workspace& workspace) {
-  // One file a process: those of processes that live are theirs.
-  for (const QFileInfo& left : recovery_folder().entryInfoList({"recovery-*.lrcsession"}, QDir::Files, QDir::Time)) {
-    const qint64 process = left.completeBaseName().section('-', 1).toLongLong();
-    if (process <= 0 || ::kill(pid_t(process), 0) == 0) continue;
-    const QString kept = left.absoluteFilePath();
-    workspace.banner(
-        QObject::tr("The program ended without closing its session. What was edited until %1 is kept.")
-            .arg(left.lastModified().toString("d MMM HH:mm")),
-        QObject::tr("Restore"), [&workspace, kept] { workspace.openSession(kept); }, [&workspace, kept] { set_aside(workspace, kept); });
-    return;
-  }
-}
-
-void forget_recovery() {
-  QFile::remove(recovery_file());
-  for (const QFileInfo& left : recovery_folder().entryInfoList({"recovery-*.lrcsession", "kept-*.lrcsession"}, QDir::Files)) {
-    const qint64 process = left.completeBaseName().section('-', 1).toLongLong();
-    const bool old = left.lastModified().daysTo(QDateTime::currentDateTime()) > 7;
-    if (process > 0 && old && ::kill(pid_t(process), 0) != 0) QFile::remove(left.absoluteFilePath());
-  }
 }
 
 }  // namespace lrc::app

@@ -26,6 +26,7 @@ namespace lrc::app {
 namespace {
 
 QString when(const QDateTime& time) {
+  if (!time.isValid()) return {};
   const qint64 days = time.date().daysTo(QDate::currentDate());
   if (days <= 0) return QObject::tr("today %1").arg(time.toString("HH:mm"));
   if (days == 1) return QObject::tr("yesterday");
@@ -287,7 +288,7 @@ class StartPage : public QScrollArea {
       item->setData(Qt::UserRole, path);
       item->setData(Qt::UserRole + 1, fact + " · " + info.path());
       item->setData(Qt::UserRole + 2, missing);
-      item->setData(Qt::UserRole + 3, missing ? QString() : when(info.lastRead().isValid() ? info.lastRead() : info.lastModified()));
+      item->setData(Qt::UserRole + 3, missing ? QString() : when(workspace_.recentTime(path)));
       item->setToolTip(path);
     }
     clear_->setVisible(any_missing);

@@ -24,6 +24,7 @@
 #include "panels/panel_widgets.h"
 #include "panels/token_text.h"
 #include "run/recipe_title.h"
+#include "session_recovery.h"
 #include "window_fixture.h"
 
 namespace lrc::app::test {
@@ -227,8 +228,7 @@ TEST_F(JourneyTest, J7AfterACrash) {
   write_file_atomically(run / "manifest.json", manifest.dump());
   const auto solved = lrc::test::layer_bytes(run);
 
-  workspace->openModel(stories());
-  ASSERT_TRUE(QTest::qWaitFor([this] { return workspace->runs().size() == 1; }, 20000));
+  offer_recovery(*workspace);
   QPushButton* resume = nullptr;
   ASSERT_TRUE(QTest::qWaitFor(
       [&] {
@@ -241,6 +241,7 @@ TEST_F(JourneyTest, J7AfterACrash) {
   clicks_ = 0;
   click(resume);
   EXPECT_EQ(clicks_, 1);
+  ASSERT_TRUE(QTest::qWaitFor([this] { return workspace->runs().size() == 1; }, 20000));
   ASSERT_TRUE(all_done());
   const RunEntry& after = workspace->runs()[0];
   ASSERT_TRUE(after.failure.isEmpty()) << after.failure.toStdString();

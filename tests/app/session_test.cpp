@@ -92,7 +92,7 @@ TEST_F(SessionTest, WhatWasEditedBeforeACrashIsOffered) {
   QObject::connect(&second, &Workspace::bannerRequested,
                    [&](const QString&, const QString&, std::function<void()> action) { restore = action; });
   offer_recovery(second);
-  ASSERT_TRUE(restore);
+  ASSERT_TRUE(QTest::qWaitFor([&] { return bool(restore); }, 20000));
   restore();
   ASSERT_TRUE(opened(second));
   EXPECT_EQ(second.draft().iterations, 4);
