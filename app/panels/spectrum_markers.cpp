@@ -78,25 +78,6 @@ void SpectrumPlots::movePrediction(int rank) {
   lower_->replot(QCustomPlot::rpQueuedReplot);
 }
 
-/// Above its point, or where the name of a curve stands there, below it, or a line higher.
-void SpectrumPlots::placeEstimate(double rank, double per_cent) {
-  const QFontMetrics names(font_of_points(font(), 8)), number(estimate_text_->font());
-  const double x = lower_->xAxis->coordToPixel(rank), y = lower_->yAxis->coordToPixel(per_cent), line = number.height() + 2;
-  const auto is_free = [&](double top) {
-    return std::ranges::none_of(end_labels_, [&](const EndLabel& label) {
-      const double right = lower_->xAxis->coordToPixel(label.text->position->key()),
-                   at = lower_->yAxis->coordToPixel(label.text->position->value());
-      const double label_top = label.text->positionAlignment() & Qt::AlignTop ? at : at - names.height() - 2;
-      return x < right &&
-             x + number.horizontalAdvance(estimate_text_->text()) + 12 > right - names.horizontalAdvance(label.text->text()) - 8 &&
-             top < label_top + names.height() + 2 && top + line > label_top;
-    });
-  };
-  const bool above = is_free(y - line), below = !above && is_free(y);
-  estimate_text_->setPositionAlignment(Qt::AlignLeft | (below ? Qt::AlignTop : Qt::AlignBottom));
-  estimate_text_->setPadding(QMargins(8, below ? 2 : 0, 4, above || below ? 2 : int(line) + 4));
-}
-
 void SpectrumPlots::showEstimates(bool shown) {
   for (QCPGraph* graph : estimates_) graph->setVisible(shown);
   if (estimate_text_) estimate_text_->setVisible(shown && !estimate_marker_->data()->isEmpty());
@@ -108,13 +89,13 @@ void SpectrumPlots::drawMarkers(const ShownLayer& shown, const QColor& colour, b
   const RunEntry *a = run_in(workspace_, workspace_.slotA()), *b = run_in(workspace_, workspace_.slotB());
   const LayerRecord* of_b = record_of(b, name);
   const auto mark = [&](double rank, double loss, Marker marker, const QColor& fill, double size, const QString& text,
-                        const QColor& text_colour) {
+                        const QColor& text_colour, LabelPlace place) {
     if (!(loss > 0)) return;
     QCPGraph* graph = lower_->addGraph();
     graph->setLineStyle(QCPGraph::lsNone);
     graph->setScatterStyle(scatter(marker, fill, size));
     graph->addData(rank, 100 * loss);
-    if (!text.isEmpty()) remember(add_text(*lower_, text, rank, 100 * loss, text_colour, Qt::AlignLeft | Qt::AlignBottom), lower_);
+    if (!text.isEmpty()) labelPoint(text, rank, 100 * loss, text_colour, Qt::AlignLeft | Qt::AlignBottom, place);
   };
   // Runs that came to the same stand under one mark.
   struct Others {
@@ -136,13 +117,14 @@ void SpectrumPlots::drawMarkers(const ShownLayer& shown, const QColor& colour, b
         same->runs << QString("#%1").arg(run.number);
     }
   for (const Others& each : others)
-    mark(double(each.record->rank), each.record->loss_regularized, marker_of(each.record->method), c.codes, 6, each.runs.join(", "), c.dim);
+    mark(double(each.record->rank), each.record->loss_regularized, marker_of(each.record->method), c.codes, 6, each.runs.join(", "), c.dim,
+         LabelPlace::other_run);
   if (const LayerRecord* of_a = record_of(a, name); of_a && a != b)
     mark(double(of_a->rank), of_a->loss_regularized, Marker::disc, c.a_fill, 8,
-         label ? QString("A #%1  %2").arg(a->number).arg(format_error(of_a->loss_regularized)) : QString(), c.a_text);
+         label ? QString("A #%1  %2").arg(a->number).arg(format_error(of_a->loss_regularized)) : QString(), c.a_text, LabelPlace::slot);
   if (of_b)
     mark(double(of_b->rank), of_b->loss_regularized, Marker::diamond, colour, 10,
-         label ? QString("#%1  %2").arg(b->number).arg(format_error(of_b->loss_regularized)) : QString(), c.b_text);
+         label ? QString("#%1  %2").arg(b->number).arg(format_error(of_b->loss_regularized)) : QString(), c.b_text, LabelPlace::slot);
 }
 
 void SpectrumPlots::drawAlone(const ShownLayer& shown, const QColor& colour, bool label) {
@@ -153,10 +135,9 @@ void SpectrumPlots::drawAlone(const ShownLayer& shown, const QColor& colour, boo
     graph->setLineStyle(QCPGraph::lsNone);
     graph->setScatterStyle(scatter(Marker::diamond, colour, 7));
     graph->addData(double(each->scheme.rank), loss);
-    if (label)
-      remember(add_text(*lower_, format_error(each->record.loss_regularized), double(each->scheme.rank), loss, colours().b_text,
-                        Qt::AlignLeft | Qt::AlignTop),  // a run's own mark has its number above
-               lower_);
+    if (label)  // a run's own mark has its number above
+      labelPoint(format_error(each->record.loss_regularized), double(each->scheme.rank), loss, colours().b_text,
+                 Qt::AlignLeft | Qt::AlignTop, LabelPlace::alone);
   }
 }
 
@@ -172,9 +153,8 @@ void SpectrumPlots::drawPlainBits(const ShownLayer& shown) {
     graph->setLineStyle(QCPGraph::lsNone);
     graph->setScatterStyle(scatter(Marker::square, c.a_fill, 7));
     graph->addData(rank, loss);
-    auto* text = add_text(*lower_, QString("W%1").arg(plain.bits), rank, loss, c.a_text, Qt::AlignHCenter | Qt::AlignTop);
-    text->setPadding(QMargins(0, 5, 0, 0));  // below its square: beside it the next one may stand
-    remember(text, lower_);
+    // Below its square: beside it the next one may stand.
+    labelPoint(QString("W%1").arg(plain.bits), rank, loss, c.a_text, Qt::AlignHCenter | Qt::AlignTop, LabelPlace::plain_bits);
   }
 }
 

@@ -14,8 +14,7 @@ namespace lrc::app {
 
 namespace {
 
-constexpr int plot_left = 80;           // pixels: axis name and "0.00001" beside each other
-constexpr double shown_decades = 1e-6;  // of the largest eigenvalue: what lies below is numerical dust
+constexpr int plot_left = 80;  // pixels: axis name and "0.00001" beside each other
 
 }  // namespace
 
@@ -62,6 +61,7 @@ SpectrumPlots::SpectrumPlots(Workspace& workspace, QWidget* parent)
   stack->addWidget(lower_, 3);
   setUpPlot(upper_);
   setUpPlot(lower_);
+  connect(lower_, &QCustomPlot::afterLayout, this, &SpectrumPlots::placeLabels);
   lower_->xAxis->setLabel(tr("rank"));
   lower_->xAxis2->setVisible(true);
   lower_->xAxis2->setTicker(cost_);
@@ -90,6 +90,8 @@ void SpectrumPlots::draw(const std::vector<ShownLayer>& shown, bool weights) {
   for (const auto& [plot, item] : items_) plot->removeItem(item);
   items_.clear();
   end_labels_.clear();
+  point_labels_.clear();
+  same_codes_.clear();
   captured_text_ = left_text_ = nullptr;
   fill_ = nullptr;
   estimates_.clear();
@@ -300,11 +302,11 @@ void SpectrumPlots::drawLower() {
       addCurve(lower_, ranks(s->lower_bound_by_rank.size(), 0), in_per_cent(s->lower_bound_by_rank),
                QPen(single ? c.text : series.color(), 1.3, Qt::DotLine));
     if (!s->same_codes_by_rank.empty())
-      addCurve(lower_, ranks(s->same_codes_by_rank.size(), 0), in_per_cent(s->same_codes_by_rank),
-               QPen(single ? c.b_fill : series.color(), 1.0));
+      same_codes_.push_back(addCurve(lower_, ranks(s->same_codes_by_rank.size(), 0), in_per_cent(s->same_codes_by_rank),
+                                     QPen(single ? c.b_fill : series.color(), 1.0)));
     if (single && shown.reference && !shown.reference->same_codes_by_rank.empty())
-      addCurve(lower_, ranks(shown.reference->same_codes_by_rank.size(), 0), in_per_cent(shown.reference->same_codes_by_rank),
-               QPen(c.a_fill, 1.0));
+      same_codes_.push_back(addCurve(lower_, ranks(shown.reference->same_codes_by_rank.size(), 0),
+                                     in_per_cent(shown.reference->same_codes_by_rank), QPen(c.a_fill, 1.0)));
     if (single && shown.prediction) drawPrediction(shown);
     drawMarkers(shown, single ? c.b_fill : series.color(), single);
     drawAlone(shown, single ? c.b_fill : series.color(), single);
@@ -337,52 +339,6 @@ void SpectrumPlots::resetZoom() {
   lower_->xAxis->setRange(-0.01 * upper, upper);
   upper_->xAxis->setRange(-0.01 * upper, upper);
   scaleY();
-}
-
-void SpectrumPlots::scaleY() {
-  for (QCustomPlot* plot : {upper_, lower_}) {
-    double low = qInf(), high = 0;
-    const QCPRange x = plot->xAxis->range();
-    for (int i = 0; i < plot->graphCount(); ++i) {
-      const QCPGraph* graph = plot->graph(i);
-      if (graph == fill_) continue;
-      for (auto point = graph->data()->findBegin(x.lower, false); point != graph->data()->findEnd(x.upper, false); ++point)
-        if (point->value > 0) {
-          low = std::min(low, point->value);
-          high = std::max(high, point->value);
-        }
-    }
-    if (!(high > 0)) continue;
-    low = std::max(low, high * shown_decades);
-    // Below the curves of one layer there is room for the name of the lowest.
-    if (plot == lower_ && shown_.size() == 1) low /= std::pow(high / low, 0.2);
-    plot->yAxis->setRange(low / 1.25, high * 1.35);
-  }
-  placeLabels();
-}
-
-void SpectrumPlots::placeLabels() {
-  const double right = std::max(0.0, lower_->xAxis->range().upper);
-  const QCPRange y = lower_->yAxis->range();
-  // Where a curve runs out of the plot at the bottom, its name stands before that.
-  const double lowest = y.lower * std::pow(y.upper / y.lower, shown_.size() == 1 ? 0.1 : 0.2);
-  std::vector<std::pair<double, QCPItemText*>> heights;
-  for (const EndLabel& label : end_labels_) {
-    const auto& curve = label.bound ? label.of->lower_bound_by_rank : label.of->same_codes_by_rank;
-    std::size_t rank = std::min(curve.size() - 1, std::size_t(right));
-    while (rank > 0 && 100 * curve[rank] < lowest) --rank;
-    label.text->position->setCoords(double(rank), 100 * curve[rank]);
-    heights.emplace_back(lower_->yAxis->coordToPixel(100 * curve[rank]), label.text);
-  }
-  // Names of curves that run close together stand one above the other.
-  if (shown_.size() < 2) return;
-  std::sort(heights.begin(), heights.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-  const double line = QFontMetrics(font_of_points(font(), 8)).height();
-  for (std::size_t i = 1; i < heights.size(); ++i) {
-    heights[i].first = std::min(heights[i].first, heights[i - 1].first - line);
-    QCPItemPosition& position = *heights[i].second->position;
-    position.setCoords(position.key(), lower_->yAxis->pixelToCoord(heights[i].first));
-  }
 }
 
 }  // namespace lrc::app

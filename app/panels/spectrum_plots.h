@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "models/prediction.h"
+#include "panels/label_placer.h"
 #include "panels/rank_cursor.h"
 #include "workspace.h"
 
@@ -43,6 +44,8 @@ class SpectrumPlots : public QWidget {
 
  private:
   class CostTicker;
+  /// Who may stand where it likes before whom.
+  enum class LabelPlace { slot, alone, plain_bits, other_run };
   const LayerInfo& info(int layer) const { return workspace_.model()->layers()[std::size_t(layer)]; }
   QString title(int layer) const;
   void setUpPlot(QCustomPlot* plot);
@@ -57,6 +60,9 @@ class SpectrumPlots : public QWidget {
   void drawPlainBits(const ShownLayer& shown);
   void scaleY();
   void placeLabels();
+  void placeEndLabels();
+  void placePointLabels();
+  void labelPoint(const QString& text, double rank, double per_cent, const QColor& colour, Qt::Alignment wanted, LabelPlace place);
   QCPGraph* addCurve(QCustomPlot* plot, const QVector<double>& x, const QVector<double>& y, const QPen& pen);
   void remember(QCPAbstractItem* item, QCustomPlot* plot) { items_.push_back({plot, item}); }
   bool drawsWeights() const { return weights_; }
@@ -79,6 +85,16 @@ class SpectrumPlots : public QWidget {
     bool bound;
   };
   std::vector<EndLabel> end_labels_;
+  /// A text beside a point of the lower plot, and where it stands by choice.
+  struct PointLabel {
+    QCPItemText* text;
+    double rank, per_cent;
+    Qt::Alignment wanted;
+    LabelPlace place;
+  };
+  std::vector<PointLabel> point_labels_;
+  LabelPlacer placer_{QRectF()};             ///< of the lower plot
+  std::vector<const QCPGraph*> same_codes_;  ///< of the lower plot
   std::vector<ShownLayer> shown_;
   int drawn_layer_ = -1;
   bool weights_ = false;

@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <set>
 
 #include "models/run_facts.h"
+#include "panels/label_placer.h"
 #include "panels/tradeoff_panel.h"
 #include "plot_style.h"
 
@@ -9,6 +11,8 @@ namespace lrc::app {
 namespace {
 
 constexpr int widest_name = 190;  // pixels
+constexpr int beside = 13;        // from the middle of a point to its name: behind the ring of a slot
+enum Order { in_slot, measured, coming };
 
 }  // namespace
 
@@ -20,6 +24,7 @@ void TradeoffPanel::refresh() {
   style_plot(*plot_);
   plot_->clearPlottables();
   plot_->clearItems();
+  names_.clear();
   const QString names[] = {tr("KL, nat/token"), tr("perplexity"), tr("other top token, share")};
   make_logarithmic(*plot_->yAxis, names[int(quality())]);
   make_linear(*plot_->xAxis, tr("bits per weight, factors included"));
@@ -75,14 +80,10 @@ void TradeoffPanel::drawComing(double low) {
     graph->addData(point.bits_per_weight, y);
     const QString text = QString("#%1 %2").arg(point.run).arg(point.title);
     // Below its point where it can be: above stand the names of what is measured.
-    const bool leftwards = plot_->xAxis->coordToPixel(point.bits_per_weight) + widest_name + 20 > plot_->width();
-    auto* label =
-        add_text(*plot_, QFontMetrics(font_of_points(font(), 8)).elidedText(text, Qt::ElideRight, widest_name), point.bits_per_weight, y,
-                 c.dim, (leftwards ? Qt::AlignRight : Qt::AlignLeft) | (point.quality ? Qt::AlignTop : Qt::AlignBottom));
-    label->setPadding(leftwards ? QMargins(2, 3, 13, 3) : QMargins(13, 3, 2, 3));
-    QFont italic = label->font();
+    addName(text, point.bits_per_weight, y, c.dim, Qt::AlignLeft | (point.quality ? Qt::AlignTop : Qt::AlignBottom), coming);
+    QFont italic = names_.back().text->font();
     italic.setItalic(true);
-    label->setFont(italic);
+    names_.back().text->setFont(italic);
   }
 }
 
@@ -174,16 +175,11 @@ void TradeoffPanel::drawPoints() {
     if (selection_.current() == point.run) put(QCPScatterStyle(QCPScatterStyle::ssSquare, QPen(c.text, 1), Qt::NoBrush, 22));
     put(scatter(marker_of(point.method), colour_of(point.method), 9));
     const QString slot_name = in_b ? tr("B  ") : in_a ? tr("A  ") : QString();
-    // Long names end in …, and stand at the left of their point where the plot ends at its right; hovering says them whole.
-    const QString name = QFontMetrics(font_of_points(font(), 8))
-                             .elidedText(slot_name + QString("#%1 %2").arg(point.run).arg(point.title), Qt::ElideRight, widest_name);
-    const bool leftwards = plot_->xAxis->coordToPixel(point.bits_per_weight) + widest_name + 20 > plot_->width();
-    add_text(*plot_, name, point.bits_per_weight, point.quality,
-             in_b   ? c.b_text
-             : in_a ? c.a_text
-                    : c.dim,
-             (leftwards ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignBottom)
-        ->setPadding(leftwards ? QMargins(2, 1, 13, 3) : QMargins(13, 1, 2, 3));
+    addName(slot_name + QString("#%1 %2").arg(point.run).arg(point.title), point.bits_per_weight, point.quality,
+            in_b   ? c.b_text
+            : in_a ? c.a_text
+                   : c.dim,
+            Qt::AlignLeft | Qt::AlignBottom, in_b || in_a || selection_.current() == point.run ? in_slot : measured);
     if (methods_seen.insert(point.method).second) {
       const QString glyphs[] = {QStringLiteral("●"), QStringLiteral("◆"), QStringLiteral("■"), QStringLiteral("▲"), QStringLiteral("—")};
       legend << QString("<span style='color:%1'>%2</span> %3")
@@ -195,6 +191,24 @@ void TradeoffPanel::drawPoints() {
     legend << QString("<span style='color:%1'>──</span> %2").arg(c.b_fill.name(), tr("frontier"));
   legend_->setText(legend.join(" &nbsp;&nbsp; "));
   legend_->setVisible(!legend.isEmpty());
+}
+
+/// Long names end in …; hovering says them whole.
+void TradeoffPanel::addName(const QString& name, double bits_per_weight, double quality, const QColor& colour, Qt::Alignment wanted,
+                            int order) {
+  auto* text = add_text(*plot_, QFontMetrics(font_of_points(font(), 8)).elidedText(name, Qt::ElideRight, widest_name), bits_per_weight,
+                        quality, colour, wanted);
+  names_.push_back({text, bits_per_weight, quality, wanted, order});
+}
+
+void TradeoffPanel::placeNames() {
+  LabelPlacer placer(plot_->axisRect()->rect());
+  const auto pixel = [&](const Name& name) {
+    return QPointF(plot_->xAxis->coordToPixel(name.bits_per_weight), plot_->yAxis->coordToPixel(name.quality));
+  };
+  std::ranges::stable_sort(names_, {}, &Name::order);
+  for (const Name& name : names_) placer.take(QRectF(-5, -5, 10, 10).translated(pixel(name)));
+  for (const Name& name : names_) placer.place(*name.text, pixel(name), name.wanted, beside);
 }
 
 }  // namespace lrc::app

@@ -81,6 +81,7 @@ TradeoffPanel::TradeoffPanel(Workspace& workspace, QWidget* parent)
   plot_->setFocusPolicy(Qt::StrongFocus);
   plot_->setInteractions(QCP::iRangeZoom | QCP::iRangeDrag);
   plot_->installEventFilter(this);
+  connect(plot_, &QCustomPlot::afterLayout, this, [this] { placeNames(); });
   plot_->setContextMenuPolicy(Qt::CustomContextMenu);
   connect(plot_, &QWidget::customContextMenuRequested, this, [this](const QPoint& where) {
     const TradeoffPoint* point = at(where);

@@ -30,6 +30,8 @@ class TradeoffPanel : public QWidget, public PlotHooks {
   void drawFrontier();
   void drawPoints();
   void drawComing(double low);
+  void addName(const QString& name, double bits_per_weight, double quality, const QColor& colour, Qt::Alignment wanted, int order);
+  void placeNames();
   void drawGround(double low, double high);
   const TradeoffPoint* at(const QPoint& pixel) const;
   const ComingPoint* comingAt(const QPoint& pixel) const;
@@ -49,6 +51,14 @@ class TradeoffPanel : public QWidget, public PlotHooks {
   PlotTwin* twin_;
   QLabel* legend_;
   Tradeoff tradeoff_;
+  /// The name beside a point; those of A, B and the chosen run have the first choice of a place.
+  struct Name {
+    QCPItemText* text;
+    double bits_per_weight, quality;
+    Qt::Alignment wanted;
+    int order;
+  };
+  std::vector<Name> names_;
   bool show_estimates_ = true;
 };
 
