@@ -16,6 +16,7 @@
 #include "plot_style.h"
 #include "settings_window.h"
 #include "status_bar.h"
+#include "widgets.h"
 
 namespace lrc::app {
 
@@ -44,6 +45,7 @@ MainWindow::MainWindow(Workspace& workspace) : workspace_(workspace) {
   setDockOptions(QMainWindow::AllowNestedDocks | QMainWindow::AllowTabbedDocks);
   setTabPosition(Qt::AllDockWidgetAreas, QTabWidget::North);
   base_points_ = QApplication::font().pointSizeF();
+  qApp->installEventFilter(new WheelGuard(this));
   make_central();
   make_docks();
   make_menus();
@@ -112,7 +114,8 @@ MainWindow::MainWindow(Workspace& workspace) : workspace_(workspace) {
   show_perspective();
 }
 
-MainWindow::~MainWindow() = default;
+// An open editor hands over what it holds while everything is still there.
+MainWindow::~MainWindow() { hide(); }
 
 void MainWindow::show_open_failure(const QString& path) {
   if (!QFileInfo::exists(path)) workspace_.forgetRecentFile(path);

@@ -79,6 +79,7 @@ class MainWindow : public QMainWindow {
   std::map<QString, QDockWidget*> dock_by_name_;
   std::map<Perspective, QByteArray> layouts_;
   std::map<Perspective, std::vector<std::pair<QDockWidget*, QSize>>> dock_sizes_;  // of this session, to the pixel
+  std::map<Perspective, QSize> window_sizes_;                                      // that they belong to
   std::optional<Perspective> shown_;
   bool reporting_ = false;  ///< the page on what could not be opened stands over everything else
   SegmentSwitch* perspectives_ = nullptr;

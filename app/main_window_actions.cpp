@@ -15,6 +15,7 @@
 #include "models/allocator.h"
 #include "models/draft_edits.h"
 #include "models/layer_lab.h"
+#include "models/run_selection.h"
 #include "models/sensitivities.h"
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
@@ -151,7 +152,10 @@ void MainWindow::make_menus() {
   QMenu* run = menuBar()->addMenu(tr("&Run"));
   add_action(run, "runAction", tr("&Run the recipe"), QKeySequence("F5"), [this] {
     const bool watch = !workspace_.runningRun();
-    if (workspace_.startRun() > 0 && watch) workspace_.setPerspective(Perspective::run);
+    const int number = workspace_.startRun();
+    if (number <= 0 || !watch) return;
+    RunSelection::of(workspace_).select(number);
+    workspace_.setPerspective(Perspective::run);
   });
   add_action(run, "queueAction", tr("&Queue the recipe"), QKeySequence("Ctrl+F5"), [this] { workspace_.startRun(); });
   add_action(run, "solveSelectionAction", tr("S&olve the selection now"), QKeySequence("Shift+F5"),

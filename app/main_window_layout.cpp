@@ -96,6 +96,7 @@ void MainWindow::keep_layout() {
   layouts_[*shown_] = saveState(layout_version);
   auto& sizes = dock_sizes_[*shown_];
   sizes.clear();
+  window_sizes_[*shown_] = size();
   for (QDockWidget* dock : docks_)
     if (dock->isVisible() && !dock->isFloating()) sizes.emplace_back(dock, dock->size());
 }
@@ -133,7 +134,7 @@ void MainWindow::show_perspective() {
       if (kept == layouts_.end() || !restore_docks(*this, kept->second, layout_version)) build_layout(perspective);
       dock_by_name_["logDock"]->setVisible(log_shown);
       // A state holds proportions; going to and fro must not move a splitter by a pixel.
-      if (kept != layouts_.end()) {
+      if (kept != layouts_.end() && window_sizes_[perspective] == size()) {
         QList<QDockWidget*> docks;
         QList<int> widths, heights;
         for (const auto& [dock, size] : dock_sizes_[perspective]) {
@@ -163,6 +164,8 @@ void MainWindow::show_perspective() {
   perspectives_->setCurrent(int(perspective));
   for (QAction* action : slot_actions_) action->setVisible(has_model);
   setUpdatesEnabled(true);
+  // Docks that became windows of their own meanwhile are left out by that.
+  for (QDockWidget* dock : docks_) dock->setUpdatesEnabled(true);
   update_actions();
   // The keys act where the eye is, not on what was hidden.
   if (has_model && !covered) {

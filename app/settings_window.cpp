@@ -84,6 +84,10 @@ SettingsWindow::SettingsWindow(Workspace& workspace, QWidget* parent, std::funct
   search_->setClearButtonEnabled(true);
   connect(search_, &QLineEdit::textChanged, this, &SettingsWindow::filter);
   outer->addWidget(search_);
+  nothing_ = make_dim_label({}, this);
+  nothing_->setObjectName("settingsNothing");
+  nothing_->hide();
+  outer->addWidget(nothing_);
   auto* scroll = new QScrollArea(this);
   scroll->setWidgetResizable(true);
   scroll->setFrameShape(QFrame::NoFrame);
@@ -98,8 +102,8 @@ SettingsWindow::SettingsWindow(Workspace& workspace, QWidget* parent, std::funct
   addSection(tr("Appearance"));
   addChoice("theme", tr("Theme"), tr("System follows the desktop"),
             {{"system", tr("System")}, {"light", tr("Light")}, {"dark", tr("Dark")}}, "system", set_theme);
-  addNumber("fontScale", tr("Text size"), tr("Of the whole window; Ctrl++ and Ctrl+− do the same"), 80, 200, 10, 0, tr(" %"), {}, 100,
-            [set_font_scale](double per_cent) { set_font_scale(int(per_cent)); });
+  addNumber("fontScale", tr("Text size"), tr("The font of the whole window; Ctrl++ and Ctrl+− do the same"), 80, 200, 10, 0, tr(" %"), {},
+            100, [set_font_scale](double per_cent) { set_font_scale(int(per_cent)); });
   addChoice("mapPalette", tr("Colours of maps"), tr("Cividis is told apart without red and green, grey is for print"),
             {{"viridis", tr("Viridis")}, {"cividis", tr("Cividis")}, {"grey", tr("Grey")}}, "viridis", [](const QString& name) {
               set_map_palette(name);
@@ -334,6 +338,8 @@ void SettingsWindow::filter(const QString& words) {
     if (shown) with_rows.insert(row.section);
   }
   for (const Row& row : rows_) row.section->setVisible(with_rows.contains(row.section));
+  nothing_->setText(tr("No setting has “%1” in its name or its explanation.").arg(words.trimmed()));
+  nothing_->setVisible(with_rows.empty());
 }
 
 }  // namespace lrc::app

@@ -48,7 +48,7 @@ class SettingsWindow : public QDialog {
   QWidget* section_ = nullptr;
   QVBoxLayout* section_layout_ = nullptr;
   QString section_title_;
-  class QLabel* cache_size_ = nullptr;
+  class QLabel *cache_size_ = nullptr, *nothing_ = nullptr;
   std::vector<Row> rows_;
 };
 

@@ -1,16 +1,19 @@
 #include "widgets.h"
 
+#include <QAbstractSpinBox>
 #include <QEvent>
 #include <QFile>
 #include <QHBoxLayout>
 #include <QIconEngine>
 #include <QPainter>
 #include <QPixmapCache>
+#include <QSlider>
 #include <QStyleOptionToolButton>
 #include <QStylePainter>
 #include <QSvgRenderer>
 #include <QToolTip>
 #include <QVBoxLayout>
+#include <QWheelEvent>
 
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
@@ -234,5 +237,15 @@ void FoldingSection::setHeadless() {
 }
 void FoldingSection::setOpen(bool open) { header_->setChecked(open); }
 bool FoldingSection::isOpen() const { return header_->isChecked(); }
+
+bool WheelGuard::eventFilter(QObject* watched, QEvent* event) {
+  if (event->type() != QEvent::Wheel || (static_cast<QWheelEvent*>(event)->modifiers() & Qt::ControlModifier))
+    return QObject::eventFilter(watched, event);
+  if (qobject_cast<QComboBox*>(watched) || qobject_cast<QAbstractSpinBox*>(watched) || qobject_cast<QSlider*>(watched)) {
+    event->ignore();
+    return true;
+  }
+  return QObject::eventFilter(watched, event);
+}
 
 }  // namespace lrc::app

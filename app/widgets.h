@@ -96,4 +96,12 @@ class FoldingSection : public QWidget {
   QVBoxLayout* body_layout_;
 };
 
+/// The wheel scrolls what a field stands in; only with Ctrl it changes the field's value. Installed on the application, once.
+class WheelGuard : public QObject {
+  Q_OBJECT
+ public:
+  using QObject::QObject;
+  bool eventFilter(QObject* watched, QEvent* event) override;
+};
+
 }  // namespace lrc::app

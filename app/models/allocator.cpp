@@ -67,6 +67,7 @@ void Allocator::followDraft() {
   Recipe draft = workspace_.draft();
   draft.name.clear();
   if (constraints() == measured_ || draft == applied_) return;
+  failure_ = measuring_ ? tr("The recipe changed; what was being worked out was for the one before.") : QString();
   stop();
   basis_.reset();
   report_.reset();

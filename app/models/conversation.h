@@ -16,6 +16,7 @@ enum class ChatMode { free, b_follows_a, a_follows_b };
 enum class PromptForm { own, plain, none };
 
 struct ChatAnswer {
+  QString by;    ///< the title of who gave it: another may stand in the slot by now
   QString text;  ///< as it streams in
   std::vector<TokenId> ids;
   std::vector<TokenComparison> compared;  ///< of B, one a token, when one side followed the other

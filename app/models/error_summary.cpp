@@ -2,6 +2,7 @@
 
 #include <QCoreApplication>
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "plot_style.h"
@@ -80,10 +81,11 @@ QString describe_sources(const LayerRecord& record) {
   if (activations <= 0.2) sentence += ' ' + tr("More activation bits will hardly help.");
   if (record.rank > 0 && record.loss_uncorrected > 0) {
     const double removed = 1 - record.loss / record.loss_uncorrected;
-    sentence += ' ' + tr("Rank %1 removes %2; no solution of that rank has a regularised error below %3 %.")
-                          .arg(record.rank)
-                          .arg(stressed(removed))
-                          .arg(format_error(record.lower_bound));
+    sentence += ' ' +
+                (removed >= 0 ? tr("Rank %1 removes %2;") : tr("With rank %1 it is %2 larger: what is minimised is the regularised error;"))
+                    .arg(record.rank)
+                    .arg(stressed(std::abs(removed))) +
+                ' ' + tr("no solution of that rank has a regularised error below %1 %.").arg(format_error(record.lower_bound));
   }
   if (record.range_finder_missed)
     sentence += ' ' + tr("The randomized range finder missed %1 % of what the exact pair’s directions carry.")

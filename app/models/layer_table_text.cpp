@@ -41,6 +41,7 @@ QVariant LayerTableModel::headerData(int section, Qt::Orientation orientation, i
   const Title& title = titles[section];
   if (role == Qt::DisplayRole) return tr(title.name);
   if (role == unit_role) return tr(title.unit);
+  if (role == Qt::InitialSortOrderRole && section >= size && section != reduction) return Qt::DescendingOrder;  // the worst first
   if (role == axis_role) return QPointF(axis_low_, axis_high_);
   if (role == Qt::ToolTipRole) return tr(title.tip);
   if (role == Qt::TextAlignmentRole) return int((section == layer || section == error ? Qt::AlignLeft : Qt::AlignRight) | Qt::AlignVCenter);

@@ -7,6 +7,7 @@
 #include "models/draft_edits.h"
 #include "models/input_summary.h"
 #include "panels/input_tabs.h"
+#include "panels/layers_foot.h"
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
 #include "workspace.h"
@@ -51,6 +52,7 @@ class ChannelsTab : public PlotTab {
   QWidget *plots_, *map_part_;
   QCustomPlot *profile_, *cells_, *positions_;
   QLabel* map_title_;
+  ColourScale* map_scale_;
   QCPColorMap* colours_ = nullptr;
   PlotTwin* twin_;
   std::shared_ptr<const ChannelMap> map_;
@@ -99,14 +101,20 @@ ChannelsTab::ChannelsTab(Workspace& workspace, QWidget* parent) : PlotTab(parent
   map_title_ = new QLabel(plots_);
   map_title_->setFont(font_of_points(font(), 8));
   map_title_->setForegroundRole(dim_role);
-  map_title_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
+  map_title_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Minimum);
+  map_title_->setWordWrap(true);
+  map_scale_ = new ColourScale(plots_);
   cells_ = make_plot("channelsMap", tr("The largest channel of each group in every block"), plots_);
   positions_ = make_plot("positionsPlot", tr("Share of the error by position"), plots_);
   map_part_ = new QWidget(plots_);
   auto* map_column = new QVBoxLayout(map_part_);
   map_column->setContentsMargins(0, 0, 0, 0);
   map_column->setSpacing(4);
-  map_column->addWidget(map_title_);
+  auto* map_head = new QHBoxLayout;
+  map_head->setSpacing(8);
+  map_head->addWidget(map_title_, 1);
+  map_head->addWidget(map_scale_, 0, Qt::AlignTop);
+  map_column->addLayout(map_head);
   map_column->addWidget(cells_, 1);
   column->addWidget(profile_, 3);
   column->addWidget(map_part_, 2);
@@ -236,7 +244,7 @@ void ChannelsTab::drawMap() {
   make_linear(*cells_->xAxis, tr("input channel"));
   make_linear(*cells_->yAxis, tr("block"));
   cells_->yAxis->setRangeReversed(true);
-  cells_->yAxis->ticker()->setTickCount(3);
+  for (QCPAxis* axis : {cells_->xAxis, cells_->yAxis}) axis->ticker()->setTickCount(3);
   colours_ = new QCPColorMap(cells_->xAxis, cells_->yAxis);
   const double half = double(map_->group) / 2;
   colours_->data()->setSize(groups, blocks);
@@ -259,9 +267,8 @@ void ChannelsTab::drawMap() {
   cells_->yAxis->setRange(-0.5, double(blocks) - 0.5);
   cells_->xAxis->grid()->setVisible(false);
   cells_->yAxis->grid()->setVisible(false);
-  map_title_->setText(tr("the same in every block: largest channel of each group of %1, from the median (dark) to × %2 and more (bright)")
-                          .arg(map_->group)
-                          .arg(high, 0, 'f', 0));
+  map_title_->setText(tr("the largest of every %1 channels, ÷ median").arg(map_->group));
+  map_scale_->show_range(QStringLiteral("1"), QStringLiteral("≥ %1").arg(high, 0, 'f', 0));
   cells_->setAccessibleDescription(map_title_->text());
   cells_->replot(QCustomPlot::rpQueuedReplot);
 }

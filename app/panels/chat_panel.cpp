@@ -35,6 +35,10 @@ ChatPanel::ChatPanel(Workspace& workspace, QWidget* parent)
 void ChatPanel::followModel() {
   worker_->forgetSessions();
   clearChat();
+  for (ChatSide* side : sides_) {
+    side->setSpeed(0, 0);
+    side->setMemory(0);
+  }
   const bool there = workspace_.hasModel();
   input_->setEnabled(there);
   notice_->clear();
@@ -75,9 +79,18 @@ void ChatPanel::followModel() {
       });
 }
 
+QString ChatPanel::titleOf(int side) const { return workspace_.slotTitle(side == 0 ? workspace_.slotA() : workspace_.slotB()); }
+
 void ChatPanel::followSlots() {
-  sides_[0]->setTitle(workspace_.slotTitle(workspace_.slotA()));
-  sides_[1]->setTitle(workspace_.slotTitle(workspace_.slotB()));
+  for (int side = 0; side < 2; ++side) {
+    ChatSide& column = *sides_[std::size_t(side)];
+    if (column.title() == titleOf(side)) continue;
+    column.setTitle(titleOf(side));
+    column.setSpeed(0, 0);  // what was measured was another's
+    column.setMemory(0);
+    for (std::size_t turn = 0; turn < turns_.size(); ++turn) showAnswer(turn, side);
+  }
+  showDivergence();
   const RunEntry* b = run_in(workspace_, workspace_.slotB());
   std::size_t rank = 0;
   if (b)
@@ -222,6 +235,7 @@ void ChatPanel::start(bool rescore, std::optional<ChatWorker::Job::Continuation>
   job.context = sampling_->context();
   job.branch = branch_->control();
   job.sides = {workspace_.slotA(), workspace_.slotB()};
+  speakers_ = {titleOf(0), titleOf(1)};
   job.devices = {sides_[0]->device(), sides_[1]->device()};
   job.rescore = rescore;
   job.continuation = std::move(continuation);
@@ -231,17 +245,20 @@ void ChatPanel::start(bool rescore, std::optional<ChatWorker::Job::Continuation>
 }
 
 void ChatPanel::showAnswer(std::size_t turn, int side) {
-  transcript_->showAnswer(turn, side, turns_[turn], *workspace_.model()->tokenizer(), sampling_->colour());
+  transcript_->showAnswer(turn, side, turns_[turn], *workspace_.model()->tokenizer(), sampling_->colour(), titleOf(side));
 }
 
 void ChatPanel::showDivergence() {
   const std::vector<TokenComparison> compared = turns_.empty() ? std::vector<TokenComparison>{} : turns_.back().answers[1].compared;
   strip_->setTokens(compared);
+  const QString by = turns_.empty() ? QString() : turns_.back().answers[1].by;
+  const QString whose = by.isEmpty() || by == titleOf(1) ? QString() : tr("&nbsp; of %1").arg(by.toHtmlEscaped());
   if (const auto summary = summarise(compared))
     divergence_text_->setText(
-        tr("<b>Divergence</b>&nbsp; mean <b>%1</b>&nbsp; p95 <b>%2</b>&nbsp; max <b>%3</b> nat&nbsp; same top token <b>%4 %</b>")
+        tr("<b>Divergence</b>%5&nbsp; mean <b>%1</b>&nbsp; p95 <b>%2</b>&nbsp; max <b>%3</b> nat&nbsp; same top token <b>%4 %</b>")
             .arg(format_kl(summary->mean), format_kl(summary->p95), format_kl(summary->maximum))
-            .arg(100 * summary->same_top, 0, 'f', 1));
+            .arg(100 * summary->same_top, 0, 'f', 1)
+            .arg(whose));
   else
     divergence_text_->setText(tr("<b>Divergence</b>"));
 }
@@ -285,9 +302,12 @@ void ChatPanel::pointAt(std::size_t turn, int token) {
   if (rows.size() > 7) rows.resize(7);
   const QRect box = text->rectOf(token);
   const QString side = turns_[turn].answers[0].forced ? tr("A") : tr("B");
-  popover_->show(token, name(compared.id), compared, std::move(rows),
-                 tr("Space pins · Enter: %1 goes on from here in its own words").arg(side),
-                 text->viewport()->mapToGlobal(box.bottomLeft() + QPoint(0, 8)));
+  popover_->show(
+      token, name(compared.id), compared, std::move(rows),
+      (transcript_->turnWithFocus() == int(turn) ? tr("Space pins · Enter: %1 goes on from here in its own words")
+                                                 : tr("Click, then Space pins and Enter lets %1 go on from here in its own words"))
+          .arg(side),
+      text->viewport()->mapToGlobal(box.bottomLeft() + QPoint(0, 8)));
 }
 
 void ChatPanel::followBusy() {

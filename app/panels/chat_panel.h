@@ -42,6 +42,7 @@ class ChatPanel : public QWidget {
   void clearChat();
   void followModel();
   void followSlots();
+  QString titleOf(int side) const;  ///< of who stands in the slot
   void send();
   /// Whether the last answer was read by the side that follows.
   bool mayRescore() const;
@@ -82,6 +83,7 @@ class ChatPanel : public QWidget {
   ChatHistory* history_;
   TokenPopover* popover_;
   std::vector<ChatTurn> turns_;
+  std::array<QString, 2> speakers_;     ///< the titles of who answers now
   std::optional<std::size_t> editing_;  ///< the turn whose message is in the box
   bool rescoring_ = false, rescore_again_ = false;
 };

@@ -216,6 +216,7 @@ void ChatPanel::listen() {
   connect(transcript_, &ChatTranscript::continueAsked, this, [this](std::size_t turn, int token) { continueFrom(turn, token); });
   connect(transcript_, &ChatTranscript::promptChosen, this, [this](const QString& prompt) {
     input_->setPlainText(prompt);
+    input_->setFocus();  // the prompts go
     send();
   });
   connect(worker_, &ChatWorker::loading, this, [this](int side) {
@@ -237,6 +238,7 @@ void ChatPanel::listen() {
   connect(worker_, &ChatWorker::answered, this, [this](int side, const ChatAnswer& answer) {
     if (turns_.empty()) return;
     turns_.back().answers[std::size_t(side)] = answer;
+    turns_.back().answers[std::size_t(side)].by = speakers_[std::size_t(side)];
     sides_[std::size_t(side)]->setSpeed(answer.tokens_per_second, answer.first_token_s);
     showAnswer(last(), side);
   });
@@ -252,6 +254,7 @@ void ChatPanel::listen() {
     const std::size_t follower = answers[0].forced ? 0 : 1;
     answers[1].compared = tokens;
     answers[follower].seconds = seconds;
+    answers[follower].by = speakers_[follower];
     sides_[follower]->setSpeed(seconds > 0 ? double(tokens.size()) / seconds : 0, 0);
     for (int side = 0; side < 2; ++side) showAnswer(last(), side);
     showDivergence();

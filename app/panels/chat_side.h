@@ -15,6 +15,7 @@ class ChatSide : public QWidget {
  public:
   ChatSide(int side, QWidget* parent);
   void setTitle(const QString& title) { title_->setText(title); }
+  QString title() const { return title_->text(); }
   /// Unusable devices are listed, disabled, with the reason.
   void setDevices(const std::vector<DeviceInfo>& devices);
   std::string device() const;

@@ -222,7 +222,8 @@ int ChatTranscript::turnWithFocus() const {
   return -1;
 }
 
-void ChatTranscript::showAnswer(std::size_t turn, int side, const ChatTurn& content, const Tokenizer& tokenizer, TokenColour colour) {
+void ChatTranscript::showAnswer(std::size_t turn, int side, const ChatTurn& content, const Tokenizer& tokenizer, TokenColour colour,
+                                const QString& slot_title) {
   TurnView& view = views_[turn];
   TokenText* text = view.answer[std::size_t(side)];
   const ChatAnswer& answer = content.answers[std::size_t(side)];
@@ -239,6 +240,7 @@ void ChatTranscript::showAnswer(std::size_t turn, int side, const ChatTurn& cont
   }
   text->setStreaming(answer.streaming);
   QStringList facts;
+  if (!answer.by.isEmpty() && answer.by != slot_title) facts << tr("by %1").arg(answer.by);
   if (!answer.ids.empty()) facts << tr("%1 tokens").arg(answer.ids.size());
   if (answer.seconds > 0) facts << format_duration(answer.seconds);
   if (answer.forced) facts << tr("forced");

@@ -22,7 +22,8 @@ class ChatTranscript : public QScrollArea {
   std::size_t turns() const { return views_.size(); }
   void append(int side, const QString& text);  ///< to the last turn; stays at the end if it was there
   void dropFrom(std::size_t turn);             ///< this one and those behind it
-  void showAnswer(std::size_t turn, int side, const ChatTurn& content, const Tokenizer& tokenizer, TokenColour colour);
+  void showAnswer(std::size_t turn, int side, const ChatTurn& content, const Tokenizer& tokenizer, TokenColour colour,
+                  const QString& slot_title);
   /// "‹ 2/3 ›" under the turn; nothing where there is but one.
   void showBranches(std::size_t turn, std::size_t place, std::size_t count);
   void setCut(std::size_t first);   ///< the turns before this one are grey: they are not read any more

@@ -153,7 +153,8 @@ QCustomPlot* DistributionsTab::makePlot(const char* name, const QString& title, 
   facts = new QLabel(part);
   facts->setObjectName(QString(name) + "Facts");
   facts->setFont(font_of_points(font(), 8));
-  facts->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
+  facts->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Minimum);
+  facts->setWordWrap(true);  // beside each other there is room for half of it on a line
   column->addWidget(facts);
   auto* plot = new QCustomPlot(part);
   plot->setObjectName(name);

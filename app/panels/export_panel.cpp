@@ -31,6 +31,10 @@ const Preflight* ExportPanel::preflight() const {
   return found == preflights_.end() ? nullptr : &found->second;
 }
 
+const ExportResult* ExportPanel::outcome() const {
+  return written_ && workspace_.slotB() == Slot{written_->run} && target() == written_->target ? &written_->result : nullptr;
+}
+
 ExportOptions ExportPanel::options() const {
   return {base_type_->currentData().toString().toStdString(), std::size_t(pad_->currentData().toUInt())};
 }
@@ -131,7 +135,7 @@ void ExportPanel::show() {
   } else {
     size_->clear();
   }
-  parts_->setVisible(ready && !result_);
+  parts_->setVisible(ready && outcome() == nullptr);
   for (QWidget* each : {static_cast<QWidget*>(command_title_), static_cast<QWidget*>(command_), static_cast<QWidget*>(copy_)})
     each->setVisible(ready);
   QString why;
@@ -147,6 +151,10 @@ void ExportPanel::show() {
     why = tr("The disk of this folder has too little room");
   why_not_->setText(why);
   export_->setEnabled(ready && why.isEmpty() && !writing_);
+  const int there = ready ? filesThere(found->forecast) : 0;
+  export_->setText(there == 0   ? tr("Export and verify")
+                   : there == 1 ? tr("Replace 1 file and verify")
+                                : tr("Replace %1 files and verify").arg(there));
   stop_->setVisible(writing_);
   progress_->setVisible(writing_);
   showOutcome();
@@ -183,15 +191,16 @@ void ExportPanel::showRoom(const ExportForecast* forecast) {
 }
 
 void ExportPanel::showOutcome() {
-  const bool done = result_.has_value();
+  const ExportResult* written = outcome();
+  const bool done = written != nullptr;
   files_->setVisible(done);
   open_folder_->setVisible(done);
   const Colours& c = colours();
-  verify_title_->setText(done ? (result_->verified ? tr("<b>Written and proven</b>") : tr("<b>Written, not proven</b>"))
+  verify_title_->setText(done ? (written->verified ? tr("<b>Written and proven</b>") : tr("<b>Written, not proven</b>"))
                               : tr("<b>After writing</b>"));
   QStringList facts;
   if (done)
-    for (const std::string& fact : result_->verified_facts)
+    for (const std::string& fact : written->verified_facts)
       facts << QStringLiteral("<span style='color:%1'>✓</span> %2").arg(c.ok.name(), QString::fromStdString(fact).toHtmlEscaped());
   else
     facts << tr(
@@ -200,14 +209,20 @@ void ExportPanel::showOutcome() {
   verified_->setText(facts.join("<br>"));
   if (!done) return;
   QStringList lines;
-  for (const ExportedFile& file : result_->files)
+  for (const ExportedFile& file : written->files)
     lines << QString("%1 &nbsp;<b>%2</b><br><span style='color:%3'>sha256 %4…</span>")
                  .arg(QString::fromStdString(file.path.filename().string()).toHtmlEscaped(), format_megabytes(file.bytes), c.dim.name(),
                       QString::fromStdString(file.sha256).left(16));
   files_->setText(lines.join("<br>"));
-  command_->setText(QString::fromStdString(result_->command));
+  command_->setText(QString::fromStdString(written->command));
   command_->setCursorPosition(0);
   command_->setToolTip(command_->text());
+}
+
+int ExportPanel::filesThere(const ExportForecast& forecast) const {
+  const std::filesystem::path folder = folder_->text().toStdString();
+  std::error_code code;
+  return int(std::ranges::count_if(forecast.files, [&](const auto& file) { return std::filesystem::exists(folder / file.what, code); }));
 }
 
 std::optional<Recipe> ExportPanel::fixedRecipe() const {
@@ -247,35 +262,42 @@ void ExportPanel::fix() {
 void ExportPanel::write() {
   const auto opened = workspace_.opened(workspace_.slotB());
   const Exporter* exporter = target();
-  if (!opened || exporter == nullptr || writing_) return;
+  if (!opened || exporter == nullptr || writing_ || !workspace_.slotB().run) return;
+  const int number = *workspace_.slotB().run;
+  const std::filesystem::path folder = folder_->text().toStdString();
   writing_ = true;
-  result_.reset();
+  written_.reset();
   progress_->setRange(0, 1000);
   progress_->setValue(0);
   const RunEntry* running = workspace_.runningRun();
-  progress_->setFormat(running ? tr("waits for #%1").arg(running->number) : QStringLiteral("%p %"));
+  progress_->setFormat(running                       ? tr("waits for #%1").arg(running->number)
+                       : workspace_.runLane().busy() ? tr("waits for the measuring")
+                                                     : QStringLiteral("#%1 %p %").arg(number));
+  stop_->show();
+  if (export_->hasFocus()) stop_->setFocus();  // a button that is disabled would hand the focus to whatever comes next
   show();
   workspace_.runLane().submit<ExportResult>(
       "export", this,
-      [opened = *opened, exporter, folder = std::filesystem::path(folder_->text().toStdString()), chosen = options()](
-          Progress& progress, std::stop_token stop) {
+      [opened = *opened, exporter, folder, chosen = options()](Progress& progress, std::stop_token stop) {
         RunExport run(opened);
         return exporter->write(run.source(), folder, chosen, progress, stop);
       },
-      [this](ExportResult result) {
+      [this, number, exporter, folder](ExportResult result) {
+        const bool watched = stop_->hasFocus();
         writing_ = false;
-        result_ = std::move(result);
-        workspace_.log(LogLevel::info, tr("Exported to %1").arg(folder_->text()));
+        written_ = {number, exporter, std::move(result)};
+        workspace_.log(LogLevel::info, tr("#%1 was exported to %2").arg(number).arg(QString::fromStdString(folder.string())));
         show();
+        if (watched && copy_->isVisible()) copy_->setFocus();
       },
       [this](const Error& error) {
         writing_ = false;
         show();
         if (error.kind() != ErrorKind::stopped) verdict_->say(QString::fromUtf8(error.what()).toHtmlEscaped(), Notice::Tone::bad);
       },
-      [this](const ProgressUpdate& update) {
+      [this, number](const ProgressUpdate& update) {
         progress_->setValue(int(1000 * update.fraction));
-        progress_->setFormat(QString::fromStdString(update.stage) + QStringLiteral(" %p %"));
+        progress_->setFormat(QStringLiteral("#%1 %2 %p %").arg(number).arg(QString::fromStdString(update.stage)));
       });
 }
 

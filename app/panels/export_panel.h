@@ -44,8 +44,10 @@ class ExportPanel : public QWidget {
   ExportOptions options() const;
   const Exporter* target() const { return targets_->current(); }
   const Preflight* preflight() const;
-  bool showFixing();                          ///< the run that mends the refusals is on its way
-  std::optional<Recipe> fixedRecipe() const;  ///< B's, with what refuses taken out; nothing where this model cannot be solved so
+  const ExportResult* outcome() const;                   ///< of B and the target; null when it was not written here
+  int filesThere(const ExportForecast& forecast) const;  ///< of the folder, that writing would replace
+  bool showFixing();                                     ///< the run that mends the refusals is on its way
+  std::optional<Recipe> fixedRecipe() const;             ///< B's, with what refuses taken out; nothing where this model cannot be solved so
 
   Workspace& workspace_;
   TitleControls* controls_;
@@ -69,7 +71,13 @@ class ExportPanel : public QWidget {
   QLabel *files_, *command_title_;
   QLineEdit* command_;
   std::map<std::string, Preflight> preflights_;
-  std::optional<ExportResult> result_;
+  /// The last one that was written, shown beside the run and the target that it is of.
+  struct Written {
+    int run;
+    const Exporter* target;
+    ExportResult result;
+  };
+  std::optional<Written> written_;
   int fixing_ = 0;
   bool writing_ = false, short_of_room_ = false;
 };

@@ -55,7 +55,6 @@ ExportPanel::ExportPanel(Workspace& workspace, QWidget* parent) : QWidget(parent
     if (fixing_ > 0 || !workspace_.slotB().run) show();
   });
   connect(&workspace_, &Workspace::slotsChanged, this, [this] {
-    result_.reset();
     followFolder();
     check();
   });
@@ -74,7 +73,6 @@ void ExportPanel::buildTargets(QHBoxLayout* columns) {
   targets_ = new ExportTargets(preflights_, body_);
   columns->addWidget(targets_);
   connect(targets_, &QListWidget::currentRowChanged, this, [this] {
-    result_.reset();
     followFolder();
     show();
   });

@@ -20,7 +20,7 @@ HelpTable::HelpTable(Workspace& workspace, QWidget* parent) : QWidget(parent), w
   setObjectName("helpTable");
   setAccessibleName(tr("What would help"));
   setFocusPolicy(Qt::StrongFocus);
-  setMinimumWidth(240);
+  setMinimumWidth(272);
   auto* column = new QVBoxLayout(this);
   column->setContentsMargins(0, 0, 0, 0);
   column->setSpacing(4);

@@ -26,7 +26,7 @@ void set_up_columns(QTableView& table) {
        {LayerTableModel::reduction, LayerTableModel::held_out, LayerTableModel::weights_only, LayerTableModel::activations_only})
     table.setColumnWidth(number, widths("Activations ▾"));
   table.setColumnWidth(LayerTableModel::share, widths("Share ▾"));
-  table.setColumnWidth(LayerTableModel::sensitivity, widths(QStringLiteral("≈ 24.5")));
+  table.setColumnWidth(LayerTableModel::sensitivity, widths(QStringLiteral("≈ 0.128")));
   header.setSectionResizeMode(LayerTableModel::error, QHeaderView::Stretch);
   header.setSectionResizeMode(LayerTableModel::marks, QHeaderView::Fixed);
   const QStringList hidden = QSettings().value("layers/hidden", QStringList{"9", "10", "11", "12", "13"}).toStringList();

@@ -142,6 +142,11 @@ QWidget* LayerDelegate::createEditor(QWidget* parent, const QStyleOptionViewItem
   return editor;
 }
 
+/// What is being typed stays when the row gets new numbers.
+void LayerDelegate::setEditorData(QWidget* editor, const QModelIndex& index) const {
+  if (!static_cast<QLineEdit*>(editor)->isModified()) QStyledItemDelegate::setEditorData(editor, index);
+}
+
 void LayerDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index) const {
   const Colours& c = colours();
   const QRect rect = option.rect;
@@ -290,6 +295,8 @@ void LayerTableView::keyPressEvent(QKeyEvent* event) {
       break;
     case Qt::Key_Return:
     case Qt::Key_Enter:
+      // The editor's own Enter comes by here, too, before what was typed is taken over.
+      if (state() == EditingState) return;
       return emit layerActivated();
     default:
       if (plain && !editable && event->key() >= Qt::Key_1 && event->key() <= Qt::Key_9) return emit measureAsked(event->key() - Qt::Key_1);

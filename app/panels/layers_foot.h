@@ -4,20 +4,19 @@
 
 namespace lrc::app {
 
-class LayerMap;
-
-/// The colours of the map from its lowest to its highest value, with both written beside it.
-class MapScale : public QWidget {
+/// The colours of maps from the lowest to the highest value, with both written beside it; nothing while there is no highest.
+class ColourScale : public QWidget {
   Q_OBJECT
  public:
-  MapScale(LayerMap& map, QWidget* parent);
+  explicit ColourScale(QWidget* parent);
+  void show_range(const QString& low, const QString& high);
   QSize sizeHint() const override;
 
  protected:
   void paintEvent(QPaintEvent* event) override;
 
  private:
-  LayerMap& map_;
+  QString low_, high_;
 };
 
 /// Counts, and the legend of the marks; the legend gives way, part by part, where the panel is narrow.

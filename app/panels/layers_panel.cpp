@@ -148,7 +148,12 @@ void LayersPanel::make_map(QVBoxLayout* column) {
   sensitivity_->setAutoRaise(false);  // it starts work: it must look like a button
   row->addWidget(sensitivity_);
   row->addStretch(1);
-  row->addWidget(new MapScale(*map_, map_area_));
+  auto* scale = new ColourScale(map_area_);
+  row->addWidget(scale);
+  connect(map_, &LayerMap::scaleChanged, scale, [this, scale] {
+    const auto [low, high] = map_->scaleTexts();
+    scale->show_range(low, high);
+  });
   Sensitivities& sensitivities = Sensitivities::of(workspace_);
   connect(sensitivity_, &QToolButton::clicked, this, [&sensitivities] {
     if (sensitivities.measuring())

@@ -18,7 +18,7 @@ namespace {
 
 QString cell_text(const QVariant& value) {
   if (value.isNull()) return QStringLiteral("–");
-  if (value.typeId() == QMetaType::Double) return QString::number(value.toDouble(), 'g', 6);
+  if (value.typeId() == QMetaType::Double) return QString::number(value.toDouble(), 'g', 6).replace('-', QStringLiteral("−"));
   return value.toString();
 }
 
@@ -80,8 +80,12 @@ QString ReadableLogTicker::getTickLabel(double tick, const QLocale&, QChar, int)
     const int exponent = int(std::lround(std::log10(tick)));
     return QString("10^%1").arg(exponent).replace("-", QStringLiteral("−"));
   }
-  return QString::number(tick, 'g', 3).contains('e') ? QString::number(tick, 'f', 5).remove(QRegularExpression("0+$"))
+  return QString::number(tick, 'g', 3).contains('e') ? QString::number(tick, 'f', 5).remove(QRegularExpression("\\.?0+$"))
                                                      : QString::number(tick, 'g', 3);
+}
+
+QString ReadableTicker::getTickLabel(double tick, const QLocale& locale, QChar format, int precision) {
+  return QCPAxisTicker::getTickLabel(tick, locale, format, precision).replace('-', QStringLiteral("−"));
 }
 
 void make_logarithmic(QCPAxis& axis, const QString& label) {
@@ -93,7 +97,7 @@ void make_logarithmic(QCPAxis& axis, const QString& label) {
 
 void make_linear(QCPAxis& axis, const QString& label) {
   axis.setScaleType(QCPAxis::stLinear);
-  axis.setTicker(QSharedPointer<QCPAxisTicker>::create());
+  axis.setTicker(QSharedPointer<ReadableTicker>::create());
   axis.setNumberFormat("gb");
   axis.setLabel(label);
 }
@@ -108,6 +112,8 @@ PlotTwin::PlotTwin(QWidget* plots, const PlotHooks& hooks, const QString& table_
   table_->setAlternatingRowColors(true);
   table_->verticalHeader()->hide();
   table_->verticalHeader()->setDefaultSectionSize(20);
+  // It scrolls: a page need not be as high as it would like to be.
+  table_->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Ignored);
   addWidget(table_);
 }
 

@@ -26,6 +26,12 @@ class PlotHooks {
   virtual QString hoverText(const QPoint& pixel) const = 0;  ///< of the main plot; empty where nothing is near
 };
 
+/// A linear axis with a real minus sign.
+class ReadableTicker : public QCPAxisTicker {
+ protected:
+  QString getTickLabel(double tick, const QLocale& locale, QChar format, int precision) override;
+};
+
 /// Ticks at 1, 2, 5 (or 1, 3, or 1) times powers of ten, whichever gives four to eight of them, written without exponents.
 class ReadableLogTicker : public QCPAxisTickerLog {
  protected:

@@ -40,10 +40,6 @@ RecipeFields::RecipeFields(Workspace& workspace, QWidget* parent) : QWidget(pare
   make_mix();
   make_rules_and_budget();
   column_->addStretch(1);
-  auto* guard = new WheelGuard(this);
-  for (QWidget* child : findChildren<QWidget*>())
-    if (qobject_cast<QComboBox*>(child) || qobject_cast<QAbstractSpinBox*>(child) || qobject_cast<QSlider*>(child))
-      child->installEventFilter(guard);
   connect(&workspace_, &Workspace::draftChanged, this, &RecipeFields::refresh);
   connect(&workspace_, &Workspace::selectionChanged, this, [this] {
     if (selection_scope_) refresh();

@@ -2,7 +2,6 @@
 
 #include <QHBoxLayout>
 #include <QPainter>
-#include <QWheelEvent>
 
 #include "plot_style.h"
 #include "widgets.h"
@@ -43,14 +42,6 @@ void OverrideMark::setOn(bool on) {
 
 void OverrideMark::paintEvent(QPaintEvent*) {
   if (on_) QPainter(this).fillRect(rect(), colours().override_mark);
-}
-
-bool WheelGuard::eventFilter(QObject* watched, QEvent* event) {
-  if (event->type() == QEvent::Wheel && !(static_cast<QWheelEvent*>(event)->modifiers() & Qt::ControlModifier)) {
-    event->ignore();
-    return true;
-  }
-  return QObject::eventFilter(watched, event);
 }
 
 }  // namespace lrc::app

@@ -35,12 +35,4 @@ class OverrideMark : public QWidget {
   bool on_ = false;
 };
 
-/// The wheel scrolls the panel; only with Ctrl it changes a value.
-class WheelGuard : public QObject {
-  Q_OBJECT
- public:
-  using QObject::QObject;
-  bool eventFilter(QObject* watched, QEvent* event) override;
-};
-
 }  // namespace lrc::app

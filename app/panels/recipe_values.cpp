@@ -183,14 +183,23 @@ void RecipeFields::show_values() {
     for (const int layer : layers) own += own_settings(draft, model.layers()[std::size_t(layer)].name).has_value();
     rank_note_->setText(tr("%1 of %2 with own settings").arg(own).arg(layers.size()));
   } else {
-    std::map<std::size_t, QStringList, std::greater<>> by_rank;
-    for (std::size_t i = 0; i < schemes.size() && model.layers()[i].block == 0; ++i)
-      if (schemes[i] && (model.layers()[i].expert == no_expert || model.layers()[i].expert == 0)) {
-        const auto role = short_name(model.layers()[i].role);
-        by_rank[schemes[i]->rank] << QString::fromUtf8(role.data(), qsizetype(role.size()));
-      }
+    // The lowest and the highest rank of each role, over all blocks.
+    std::vector<std::string_view> order;
+    std::map<std::string_view, std::pair<std::size_t, std::size_t>> range_of;
+    for (std::size_t i = 0; i < schemes.size(); ++i) {
+      if (!schemes[i]) continue;
+      const auto [found, fresh] = range_of.try_emplace(short_name(model.layers()[i].role), schemes[i]->rank, schemes[i]->rank);
+      if (fresh) order.push_back(found->first);
+      auto& [low, high] = found->second;
+      low = std::min(low, schemes[i]->rank);
+      high = std::max(high, schemes[i]->rank);
+    }
+    std::map<std::pair<std::size_t, std::size_t>, QStringList, std::greater<>> by_rank;
+    for (const auto role : order) by_rank[range_of.at(role)] << QString::fromUtf8(role.data(), qsizetype(role.size()));
     QStringList parts;
-    for (const auto& [rank, roles] : by_rank) parts << QString("%1 %2").arg(roles.join(",")).arg(rank);
+    for (const auto& [ranks, roles] : by_rank)
+      parts << QString("%1 %2").arg(roles.join(","), ranks.first == ranks.second ? QString::number(ranks.first)
+                                                                                 : QString("%1…%2").arg(ranks.first).arg(ranks.second));
     rank_note_->setText(has_rank ? parts.join("   ") : tr("this method has no branch"));
   }
 

@@ -2,6 +2,7 @@
 
 #include <QHBoxLayout>
 #include <QKeyEvent>
+#include <QLabel>
 #include <QLineEdit>
 #include <QListWidget>
 #include <QSignalBlocker>
@@ -44,9 +45,10 @@ RulesEditor::RulesEditor(Workspace& workspace, QWidget* parent) : QWidget(parent
   remove_ = make_tool_button("recipeRuleRemove", QStringLiteral("−"), tr("Remove the rule"), this);
   for (QToolButton* button : {up_, down_, remove_}) row->addWidget(button);
   column->addLayout(row);
-  problem_ = new ElidedLabel({}, Qt::ElideRight, this);
+  problem_ = new QLabel(this);
   problem_->setObjectName("recipeRuleProblem");
-  problem_->setDim(true);
+  problem_->setWordWrap(true);
+  problem_->setForegroundRole(bad_role);
   problem_->setFont(font_of_points(font(), 8));
   problem_->hide();
   column->addWidget(problem_);
@@ -125,7 +127,7 @@ void RulesEditor::takeText() {
       text_->clear();
     }
   } catch (const Error& error) {
-    problem_->setText(QString::fromUtf8(error.what()));
+    problem_->setText(QString::fromUtf8(error.what()).remove("--set "));  // here it is a line of its own
     problem_->show();
     text_->selectAll();
   }

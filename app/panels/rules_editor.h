@@ -4,13 +4,13 @@
 
 #include "run/recipe.h"
 
+class QLabel;
 class QLineEdit;
 class QListWidget;
 class QToolButton;
 
 namespace lrc::app {
 
-class ElidedLabel;
 class Workspace;
 
 class RulesEditor : public QWidget {
@@ -33,7 +33,7 @@ class RulesEditor : public QWidget {
   Workspace& workspace_;
   QListWidget* list_;
   QLineEdit* text_;
-  ElidedLabel* problem_;
+  QLabel* problem_;
   QToolButton *remove_, *up_, *down_;
   bool showing_ = false;
 };

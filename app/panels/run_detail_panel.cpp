@@ -338,13 +338,14 @@ void RunDetailPanel::writeLog() {
   QStringList lines;
   for (; logged_layers_ < layers.size(); ++logged_layers_) {
     const LayerRecord& record = layers[logged_layers_];
-    lines << QString("%1  %2  W%3A%4  rank %5  error %6 %  bound %7 %  %8")
+    lines << QString("%1  %2  W%3A%4  rank %5  error %6 %  regularised %7 %, at least %8 %  %9")
                  .arg(shortName(record.name), -14)
                  .arg(QString::fromStdString(record.method), -5)
                  .arg(record.weight_bits)
                  .arg(record.activation_bits)
                  .arg(record.rank, 4)
                  .arg(format_error(record.loss), 6)
+                 .arg(format_error(record.loss_regularized), 6)
                  .arg(format_error(record.lower_bound), 6)
                  .arg(format_duration(record.seconds));
   }

@@ -194,7 +194,8 @@ void RunsPanel::follow() {
 void RunsPanel::pauseOrResume() {
   const RunEntry* run = current();
   if (run == nullptr) return;
-  pause_->setEnabled(false);  // until the state says what happened
+  if (pause_->hasFocus()) table_->setFocus();  // else the next key would press Stop
+  pause_->setEnabled(false);                   // until the state says what happened
   if (run->state == RunEntry::State::running || run->state == RunEntry::State::queued)
     workspace_.pauseRun(run->number);
   else

@@ -78,6 +78,7 @@ void SampleBatch::stop() {
 
 void SampleBatch::take(const ChatTurn& turn) {
   if (!running()) return;
+  by_ = turn.answers[1].by;
   if (const auto divergence = summarise(turn.answers[1].compared)) {
     results_.push_back({turn, *divergence});
     std::stable_sort(results_.begin(), results_.end(),
@@ -91,7 +92,7 @@ void SampleBatch::take(const ChatTurn& turn) {
 void SampleBatch::fill() {
   run_->setText(running() ? tr("Stop after this one") : tr("Run all on A and B"));
   state_->setVisible(running() || !results_.empty());
-  state_->setText(running() ? tr("%1 of %2").arg(*next_ + 1).arg(sample_prompts().size()) : tr("mean KL, nat; worst first"));
+  state_->setText(running() ? tr("%1 of %2").arg(*next_ + 1).arg(sample_prompts().size()) : tr("mean KL in nat, %1; worst first").arg(by_));
   list_->setVisible(!results_.empty());
   list_->clear();
   for (const Result& result : results_) {

@@ -47,6 +47,7 @@ class SampleBatch : public QWidget {
   QLabel* state_;
   QListWidget* list_;
   std::vector<Result> results_;
+  QString by_;  ///< whose answers they are
   std::optional<std::size_t> next_;
 };
 

@@ -125,9 +125,6 @@ SamplingBox::SamplingBox(QWidget* parent) : QWidget(parent) {
     emit colourChanged();
     takeEdit();
   });
-  auto* guard = new WheelGuard(this);  // the box scrolls; the wheel changes nothing
-  for (QWidget* child : findChildren<QWidget*>())
-    if (qobject_cast<QComboBox*>(child) || qobject_cast<QAbstractSpinBox*>(child)) child->installEventFilter(guard);
   applyPreset(0);
   takeDefaults();
 }
@@ -324,9 +321,7 @@ void SamplingBox::setForm(PromptForm form, bool own_exists, const QString& probl
   auto* items = qobject_cast<QStandardItemModel*>(form_->model());
   items->item(0)->setEnabled(own_exists && problem.isEmpty());
   form_->setCurrentIndex(int(form));
-  QPalette palette = form_problem_->palette();
-  palette.setColor(QPalette::WindowText, problem.isEmpty() ? colours().dim : colours().warn);
-  form_problem_->setPalette(palette);
+  form_problem_->setForegroundRole(problem.isEmpty() ? dim_role : bad_role);
   form_problem_->setText(!problem.isEmpty() ? problem : own_exists ? QString() : tr("The model has no template of its own."));
   form_problem_->setVisible(!form_problem_->text().isEmpty());
 }

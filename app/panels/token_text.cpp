@@ -29,7 +29,9 @@ QString percent_text(double probability, bool bound) {
 
 QColor tint_of(double kl) {
   QColor colour = colours().b_fill;
-  colour.setAlphaF(kl < least_tint ? 0.0f : float(0.15 + 0.6 * std::min(kl, full_tint) / full_tint));
+  // On a dark ground the tint is the light one: it may not come near the letters.
+  const double least = is_dark() ? 0.1 : 0.15, most = is_dark() ? 0.45 : 0.75;
+  colour.setAlphaF(kl < least_tint ? 0.0f : float(least + (most - least) * std::min(kl, full_tint) / full_tint));
   return colour;
 }
 

@@ -193,8 +193,8 @@ void for_parts(const float* x, std::size_t tokens, std::size_t width, const Acti
   quantize(low, low_part(scheme), columns.low, activation_groups(of_high, columns.high.size()));
 }
 
-void quantize_parts(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::int8_t* codes, float* scales,
-                    std::int8_t* zeros) {
+void quantize_parts(const float* x, std::size_t tokens, std::size_t width, const ActivationScheme& scheme, std::int8_t* codes,
+                    float* scales, std::int8_t* zeros) {
   const std::size_t all_groups = activation_groups(scheme, width);
   for_parts(x, tokens, width, scheme,
             [&](const MatrixF& part, const ActivationScheme& own, const std::vector<std::uint32_t>& places, std::size_t first_group) {
@@ -213,9 +213,7 @@ void quantize_parts(const float* x, std::size_t tokens, std::size_t width, const
 }  // namespace
 
 std::size_t activation_groups(const ActivationScheme& scheme, std::size_t width) {
-  const auto of = [&](std::size_t columns) {
-    return columns == 0 ? 0 : columns / (scheme.group_size == 0 ? columns : scheme.group_size);
-  };
+  const auto of = [&](std::size_t columns) { return columns == 0 ? 0 : columns / (scheme.group_size == 0 ? columns : scheme.group_size); };
   const std::size_t high = high_width(scheme.high, width);
   return of(high) + of(width - high);
 }

@@ -13,8 +13,8 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "quantization/activation.h"
-#include "quantization/column_parts.h"
 #include "quantization/blas.h"
+#include "quantization/column_parts.h"
 
 namespace lrc {
 namespace {

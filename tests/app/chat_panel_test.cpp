@@ -82,6 +82,22 @@ TEST_F(ChatPanelTest, ARunDivergesAndItsBranchIsHeardLive) {
   ASSERT_TRUE(QTest::qWaitFor([&] { return idle() && text->text() == none; }, 30000)) << "bypass is no component";
 }
 
+TEST_F(ChatPanelTest, AnAnswerSaysWhoseItIsOnceAnotherStandsInTheSlot) {
+  mode()->setCurrent(1);
+  say("Once upon a time");
+  ASSERT_TRUE(wait());
+  const QString who = workspace->slotTitle(workspace->slotB());
+  const auto says = [&](const QString& words) {
+    return std::ranges::any_of(panel->findChildren<QLabel*>(), [&](const QLabel* label) { return label->text().contains(words); });
+  };
+  EXPECT_FALSE(says("by " + who)) << "it stands above the column";
+  workspace->setSlotB({});
+  EXPECT_TRUE(says("by " + who));
+  EXPECT_TRUE(find<QLabel>("divergenceText")->text().contains("of " + who.toHtmlEscaped()));
+  workspace->setSlotB({1});
+  EXPECT_FALSE(says("by " + who));
+}
+
 TEST(MuteGrid, PaintsAndSolos) {
   MuteGrid grid(nullptr);
   grid.resize(300, 54);

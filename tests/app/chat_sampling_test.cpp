@@ -19,6 +19,7 @@
 #include "panels/panel_widgets.h"
 #include "panels/sampling_box.h"
 #include "support/failing_backend.h"
+#include "widgets.h"
 
 namespace lrc::app::test {
 namespace {
@@ -80,6 +81,8 @@ TEST(SamplingBox, PresetsAndWhatIsChangedByHand) {
 }
 
 TEST(SamplingBox, TheWheelChangesNothing) {
+  WheelGuard guard;
+  qApp->installEventFilter(&guard);
   SamplingBox box(nullptr);
   box.show();
   ASSERT_TRUE(QTest::qWaitForWindowExposed(&box));

@@ -335,7 +335,8 @@ TEST_F(ExploreTest, JourneyTreatManyLayersAlike) {
   editor->selectAll();
   QTest::keyClicks(editor, "21");
   QTest::keyClick(editor, Qt::Key_Return);
-  EXPECT_EQ(workspace->undoStack().count(), steps + 1);
+  ASSERT_TRUE(QTest::qWaitFor([&] { return workspace->undoStack().count() == steps + 1; }, 2000));
+  EXPECT_TRUE(table->hasFocus()) << "Enter belongs to the number, it does not go to the layer";
   for (std::size_t block = 0; block < 5; ++block)
     EXPECT_EQ(workspace->draftSchemes()[std::size_t(layer_of(Role::down_proj, block))]->rank, 21u);
 }

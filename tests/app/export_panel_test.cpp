@@ -46,6 +46,30 @@ TEST_F(ExportPanelTest, WritesAndProvesARunWithoutR4) {
     files += entry.path().extension() == ".gguf" ? 1 : 0;
   }
   EXPECT_EQ(files, 2u);
+  EXPECT_EQ(button->text(), "Replace 2 files and verify") << "what stands there is not replaced without a word";
+}
+
+TEST_F(ExportPanelTest, WhatWasWrittenStandsBesideItsOwnRunOnly) {
+  open_stories();
+  ASSERT_TRUE(checked());
+  const Slot written = workspace->slotB();
+  find<QLineEdit>("exportFolder")->setText(QString::fromStdString((folder.path() / "out").string()));
+  auto* button = find<QPushButton>("exportButton");
+  button->setFocus();
+  QTest::keyClick(button, Qt::Key_Space);
+  EXPECT_TRUE(find<QPushButton>("exportStop")->hasFocus()) << "the keys stay where the work is";
+  auto* open_folder = find<QPushButton>("exportOpenFolder");
+  ASSERT_TRUE(QTest::qWaitFor([&] { return open_folder->isVisible(); }, 60000));
+  EXPECT_TRUE(find<QLabel>("verifyList")->text().contains(QStringLiteral("✓")));
+  int other = 0;
+  for (const RunEntry& run : workspace->runs())
+    if (Slot{run.number} != written) other = run.number;
+  ASSERT_NE(other, 0);
+  workspace->setSlotB({other});
+  EXPECT_FALSE(open_folder->isVisible());
+  EXPECT_FALSE(find<QLabel>("verifyList")->text().contains(QStringLiteral("✓")));
+  workspace->setSlotB(written);
+  EXPECT_TRUE(open_folder->isVisible());
 }
 
 TEST_F(ExportPanelTest, RefusesR4AndOffersToSolveAgain) {

@@ -1,6 +1,7 @@
 // What the layers panel offers beyond the table: groups, copied settings, notes, filters by a cell, one undo step each.
 #include <QCheckBox>
 #include <QComboBox>
+#include <QHeaderView>
 #include <QLineEdit>
 #include <QMenu>
 #include <QPlainTextEdit>
@@ -11,6 +12,7 @@
 #include "models/draft_edits.h"
 #include "models/layer_filter.h"
 #include "models/layer_settings.h"
+#include "models/layer_table_model.h"
 #include "models/notebook.h"
 #include "panels/layer_groups.h"
 #include "window_fixture.h"
@@ -45,6 +47,30 @@ TEST_F(WindowTest, GroupsSumTheirLayersAndSelectThem) {
   EXPECT_EQ(tree->topLevelItem(0)->childCount(), 7);
   group->setCurrentIndex(0);
   EXPECT_TRUE(find<QTableView>("layersTable")->isVisible());
+}
+
+TEST_F(WindowTest, AClickOnAHeaderPutsTheWorstFirst) {
+  open_stories();
+  auto* header = find<QTableView>("layersTable")->horizontalHeader();
+  for (const int column : {LayerTableModel::error_b, LayerTableModel::size}) {
+    QTest::mouseClick(header->viewport(), Qt::LeftButton, {}, {header->sectionViewportPosition(column) + 10, 10});
+    EXPECT_EQ(header->sortIndicatorSection(), column);
+    EXPECT_EQ(header->sortIndicatorOrder(), Qt::DescendingOrder);
+  }
+}
+
+TEST_F(WindowTest, ClosingWhileANumberIsTypedHandsItOver) {
+  open_stories();
+  auto* table = find<QTableView>("layersTable");
+  workspace->selectLayers({3}, 3);
+  table->setFocus();
+  QTest::keyClick(table, Qt::Key_R);
+  auto* editor = find<QLineEdit>("layersRankEditor");
+  ASSERT_NE(editor, nullptr);
+  editor->selectAll();
+  QTest::keyClicks(editor, "7");
+  window.reset();
+  EXPECT_EQ(workspace->draftSchemes()[3]->rank, 7u);
 }
 
 TEST_F(WindowTest, SettingsAreGivenToLayersOfTheSameRole) {

@@ -13,6 +13,7 @@
 #include <QTableWidget>
 #include <QToolButton>
 #include <QTreeWidget>
+#include <QWheelEvent>
 
 #include "base/files.h"
 #include "base/json.h"
@@ -106,12 +107,29 @@ TEST_F(SettingsTest, TheMemoryLimitHoldsForRuns) {
   EXPECT_TRUE(workspace->commandOfDraft().contains("--memory-limit 1610612736")) << workspace->commandOfDraft().toStdString();
 }
 
+TEST_F(SettingsTest, TheWheelScrollsAndChangesNothing) {
+  auto* dialog = ask("settingsAction", "settingsWindow");
+  auto* windows = dialog->findChild<QDoubleSpinBox*>("setting_evaluation_windows");
+  const double before = windows->value();
+  for (const bool with_control : {false, true}) {
+    QWheelEvent wheel({5, 5}, windows->mapToGlobal(QPointF(5, 5)), {}, {0, -120}, Qt::NoButton,
+                      with_control ? Qt::ControlModifier : Qt::NoModifier, Qt::NoScrollPhase, false);
+    QApplication::sendEvent(windows, &wheel);
+    EXPECT_EQ(windows->value() != before, with_control);
+  }
+}
+
 TEST_F(SettingsTest, ASearchLeavesWhatFits) {
   auto* dialog = ask("settingsAction", "settingsWindow");
   auto* search = dialog->findChild<QLineEdit*>("settingsSearch");
   QTest::keyClicks(search, "memory");
   EXPECT_TRUE(dialog->findChild<QWidget*>("setting_devices_memoryLimitGib")->isVisible());
   EXPECT_FALSE(dialog->findChild<QWidget*>("setting_theme")->isVisible());
+  search->clear();
+  QTest::keyClicks(search, "font");
+  EXPECT_TRUE(dialog->findChild<QWidget*>("setting_fontScale")->isVisible());
+  QTest::keyClicks(search, "zzz");
+  EXPECT_TRUE(dialog->findChild<QLabel*>("settingsNothing")->isVisible());
   search->clear();
   EXPECT_TRUE(dialog->findChild<QWidget*>("setting_theme")->isVisible());
 }

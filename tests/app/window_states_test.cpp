@@ -119,6 +119,17 @@ TEST_F(WindowTest, SlotsNameARunThatIsEvaluated) {
 }
 
 /// Whatever the way there, a perspective shows its own docks and no others.
+TEST_F(WindowTest, APanelThatFloatsIsPaintedAfterItsPerspectiveCameBack) {
+  open_stories();
+  auto* dock = find<QDockWidget>("spectrumDock");
+  dock->setFloating(true);
+  workspace->setPerspective(Perspective::run);
+  workspace->setPerspective(Perspective::explore);
+  ASSERT_TRUE(dock->isFloating() && dock->isVisible());
+  EXPECT_TRUE(dock->updatesEnabled());
+  EXPECT_TRUE(dock->widget()->updatesEnabled());
+}
+
 TEST_F(WindowTest, PerspectivesNeverMixTheirDocks) {
   open_stories();
   const std::map<Perspective, QStringList> own = {

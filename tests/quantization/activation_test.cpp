@@ -120,8 +120,9 @@ TEST(Activations, ValuesAreCodesTimesScale) {
         std::vector<std::uint8_t> zeros(tokens), codes(tokens * width);
         for (std::size_t t = 0; t < tokens; ++t) {
           for (std::size_t i = 0; i < width; ++i) x[t * width + i] = std::ldexp(normal(random), int(t) * 9 - 18);
-          const float largest = std::abs(*std::max_element(x.begin() + std::ptrdiff_t(t * width), x.begin() + std::ptrdiff_t((t + 1) * width),
-                                                           [](float a, float b) { return std::abs(a) < std::abs(b); }));
+          const float largest =
+              std::abs(*std::max_element(x.begin() + std::ptrdiff_t(t * width), x.begin() + std::ptrdiff_t((t + 1) * width),
+                                         [](float a, float b) { return std::abs(a) < std::abs(b); }));
           // Halfway between two codes of this token's grid, where the quotient alone may be wrong.
           for (std::size_t i = 2; i < width; i += 3) x[t * width + i] = (float(i % 7) + 0.5f) * (largest * activation_scale_factor(scheme));
         }
