@@ -15,11 +15,17 @@ struct Prediction {
 /// B's factor says nothing.
 std::optional<Prediction> prediction_of(const Workspace& workspace, int layer);
 
+/// The same for any recipe and the scheme that it gives the layer, by a finished run.
+std::optional<Prediction> prediction_from(const Workspace& workspace, Slot run, int layer, const Recipe& recipe,
+                                          const std::optional<LayerScheme>& wanted);
+
 /// Regularised loss at `rank`: bound × factor, never below the bound and never above what B's own codes reach there.
 std::optional<double> predicted_at(const LayerSpectrum& spectrum, double factor, std::size_t rank);
 
 /// The loss that the draft's rank is expected to reach, relative to ‖W X‖²: the above with B's own share of the regularization taken off.
 /// Nothing where nothing can be said, or while B's curves are on their way (they are asked for).
 std::optional<double> predicted_loss(Workspace& workspace, int layer);
+std::optional<double> predicted_loss_from(Workspace& workspace, Slot run, int layer, const Recipe& recipe,
+                                          const std::optional<LayerScheme>& wanted);
 
 }  // namespace lrc::app

@@ -40,7 +40,8 @@ class Sensitivities : public QObject {
   Recipe recipe() const;  ///< plain, without a name
   const std::string& key() const;
   void forget();
-  void expect();
+  void expect();  ///< what measure() would take, or what is kept of an earlier one
+  void take(const std::string& key, std::vector<LayerSensitivity> layers);
 
   Workspace& workspace_;
   std::unique_ptr<JobQueue> lane_;

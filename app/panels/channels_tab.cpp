@@ -6,8 +6,8 @@
 
 #include "models/draft_edits.h"
 #include "models/input_summary.h"
+#include "panels/colour_scale.h"
 #include "panels/input_tabs.h"
-#include "panels/layers_foot.h"
 #include "panels/panel_widgets.h"
 #include "plot_style.h"
 #include "workspace.h"

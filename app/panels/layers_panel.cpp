@@ -8,6 +8,7 @@
 #include "models/draft_edits.h"
 #include "models/notebook.h"
 #include "models/sensitivities.h"
+#include "panels/colour_scale.h"
 #include "panels/layer_columns.h"
 #include "panels/layer_groups.h"
 #include "panels/layer_map.h"

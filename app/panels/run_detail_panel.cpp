@@ -1,23 +1,25 @@
 #include <QClipboard>
 #include <QDesktopServices>
-#include <QDirIterator>
 #include <QGuiApplication>
-#include <QHeaderView>
 #include <QLineEdit>
 #include <QPlainTextEdit>
 #include <QTabWidget>
-#include <QTableWidget>
+#include <QTimer>
 #include <QUrl>
 #include <QVBoxLayout>
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "models/draft_edits.h"
 #include "models/run_facts.h"
+#include "models/run_predictions.h"
 #include "models/run_selection.h"
 #include "models/run_stages.h"
 #include "panels/panel_widgets.h"
 #include "panels/panels.h"
 #include "panels/plot_tools.h"
+#include "panels/run_files.h"
 #include "panels/stage_bar.h"
 #include "plot_style.h"
 #include "widgets.h"
@@ -42,6 +44,7 @@ class RunDetailPanel : public QWidget, public PlotHooks {
   void refresh();
   void showProgress();
   void drawLayers();
+  int placeOf(const std::string& layer) const;  ///< in the model, from 1
   void listFiles();
   void writeLog();
   QString shortName(const std::string& layer) const;
@@ -54,12 +57,14 @@ class RunDetailPanel : public QWidget, public PlotHooks {
   StageBar* stages_;
   QLabel *time_, *facts_;
   QCustomPlot* plot_;
-  QCPGraph* solved_ = nullptr;
+  QCPGraph *solved_ = nullptr, *predicted_ = nullptr;
+  RunPredictions predictions_;
+  bool drawing_soon_ = false;
   QPlainTextEdit* log_;
   QLineEdit* command_;
   QPushButton *copy_, *folder_, *evaluate_;
   PlotTwin* twin_;
-  QTableWidget* files_;
+  RunFiles* files_;
   int drawn_run_ = 0;
   std::size_t drawn_layers_ = 0, logged_layers_ = 0;
   std::optional<Forecast> forecast_;
@@ -121,17 +126,7 @@ RunDetailPanel::RunDetailPanel(Workspace& workspace, QWidget* parent)
   fixed.setPointSizeF(font().pointSizeF());
   log_->setFont(fixed);
   tabs_->addTab(log_, tr("Log"));
-  files_ = new QTableWidget(0, 2, tabs_);
-  files_->setObjectName("runFiles");
-  files_->setAccessibleName(tr("Files of the run"));
-  files_->setHorizontalHeaderLabels({tr("File"), tr("Size")});
-  files_->horizontalHeader()->setSectionResizeMode(0, QHeaderView::Stretch);
-  files_->verticalHeader()->hide();
-  files_->verticalHeader()->setDefaultSectionSize(20);
-  files_->setEditTriggers(QAbstractItemView::NoEditTriggers);
-  files_->setSelectionBehavior(QAbstractItemView::SelectRows);
-  files_->setShowGrid(false);
-  files_->setTabKeyNavigation(false);
+  files_ = new RunFiles(tabs_);
   tabs_->addTab(files_, tr("Files"));
 
   auto* strip = new QHBoxLayout;
@@ -177,30 +172,25 @@ RunDetailPanel::RunDetailPanel(Workspace& workspace, QWidget* parent)
     drawLayers();
     writeLog();
   });
+  connect(&workspace_, &Workspace::spectrumReady, this, [this](int layer) {
+    // Curves come by the hundred: they are drawn together.
+    if (!predictions_.take(workspace_, layer) || std::exchange(drawing_soon_, true)) return;
+    QTimer::singleShot(100, this, [this] {
+      drawing_soon_ = false;
+      drawLayers();
+    });
+  });
   refresh();
 }
 
-/// What lies in the folder now; looked up only while the tab is in front.
+/// Looked up only while the tab is in front.
 void RunDetailPanel::listFiles() {
-  const RunEntry* shown = run();
-  if (shown == nullptr || tabs_->currentWidget() != files_) return;
-  const QDir folder(QString::fromStdString(shown->folder.string()));
-  files_->setRowCount(0);
-  QDirIterator item(folder.path(), QDir::Files, QDirIterator::Subdirectories);
-  QMap<QString, qint64> found;
-  while (item.hasNext()) {
-    item.next();
-    found.insert(folder.relativeFilePath(item.filePath()), item.fileInfo().size());
-  }
-  files_->setRowCount(int(found.size()));
-  int row = 0;
-  for (auto file = found.constBegin(); file != found.constEnd(); ++file, ++row) {
-    files_->setItem(row, 0, new QTableWidgetItem(file.key()));
-    auto* size = new QTableWidgetItem(format_megabytes(quint64(file.value())));
-    size->setTextAlignment(Qt::AlignRight | Qt::AlignVCenter);
-    size->setToolTip(tr("%1 bytes").arg(format_count(qulonglong(file.value()))));
-    files_->setItem(row, 1, size);
-  }
+  if (const RunEntry* shown = run(); shown && tabs_->currentWidget() == files_) files_->list(shown->folder);
+}
+
+int RunDetailPanel::placeOf(const std::string& layer) const {
+  const LayerInfo* info = workspace_.hasModel() ? workspace_.model()->find_layer(layer) : nullptr;
+  return info ? int(info - workspace_.model()->layers().data()) + 1 : 0;
 }
 
 QString RunDetailPanel::shortName(const std::string& layer) const {
@@ -217,6 +207,7 @@ void RunDetailPanel::refresh() {
   evaluate_->setVisible(shown && shown->state == RunEntry::State::done && !shown->manifest.evaluation);
   if (shown == nullptr) {
     drawn_run_ = 0;
+    predictions_.follow(workspace_, 0);
     controls_->setContext({});
     return notice_->say(workspace_.hasModel() ? tr("Select a run to see how it went. Run (F5) in the recipe starts one.")
                                               : tr("Open a model to start a run."));
@@ -264,7 +255,10 @@ void RunDetailPanel::showProgress() {
   if (running)
     time_->setText(
         tr("%1 elapsed&nbsp;&nbsp; <b>%2</b>")
-            .arg(format_duration(now.elapsed_s), now.remaining_s ? tr("%1 left").arg(format_duration(*now.remaining_s)) : QString()));
+            .arg(format_duration(now.elapsed_s),
+                 now.remaining_s
+                     ? (now.stage == "evaluate" ? tr("%1 left") : tr("%1 left, then evaluation")).arg(format_duration(*now.remaining_s))
+                     : QString()));
   else
     time_->setText(total_seconds(manifest) > 0 ? tr("%1 in all").arg(format_duration(total_seconds(manifest))) : QString());
 
@@ -300,8 +294,11 @@ void RunDetailPanel::drawLayers() {
     style_plot(*plot_);
     plot_->clearPlottables();
     make_logarithmic(*plot_->yAxis, tr("error, %"));
-    make_linear(*plot_->xAxis, tr("layers in order of solving"));
+    make_linear(*plot_->xAxis, tr("layer, in the order of the model"));
     plot_->xAxis->setRange(0, std::max<double>(1, double(shown->manifest.layers_total) + 1));
+    predicted_ = plot_->addGraph();
+    predicted_->setLineStyle(QCPGraph::lsNone);
+    predicted_->setScatterStyle(scatter(marker_of(shown->manifest.recipe.method), c.b_fill, 6, false));
     solved_ = plot_->addGraph();
     solved_->setLineStyle(QCPGraph::lsNone);
     solved_->setScatterStyle(scatter(marker_of(shown->manifest.recipe.method), c.b_fill, 6));
@@ -309,20 +306,23 @@ void RunDetailPanel::drawLayers() {
   }
   for (; drawn_layers_ < layers.size(); ++drawn_layers_) {
     const LayerRecord& record = layers[drawn_layers_];
-    const double x = double(drawn_layers_ + 1);
-    if (record.loss > 0) solved_->addData(x, 100 * record.loss);
+    if (record.loss > 0) solved_->addData(placeOf(record.name), 100 * record.loss);
   }
+  predictions_.follow(workspace_, shown->number);
+  predicted_->data()->clear();
+  for (std::size_t layer = 0; layer < predictions_.losses().size(); ++layer)
+    if (const auto& loss = predictions_.losses()[layer]; loss && *loss > 0) predicted_->addData(double(layer + 1), 100 * *loss);
   double low = qInf(), high = 0;
-  for (const LayerRecord& record : layers)
-    if (record.loss > 0) {
-      low = std::min(low, 100 * record.loss);
-      high = std::max(high, 100 * record.loss);
+  for (const QCPGraph* graph : {solved_, predicted_})
+    for (const QCPGraphData& point : *graph->data()) {
+      low = std::min(low, point.value);
+      high = std::max(high, point.value);
     }
   if (high > 0)
     plot_->yAxis->setRange(low / 1.4, high * 1.4);
   else
     plot_->yAxis->setRange(0.1, 10);
-  plot_->setAccessibleDescription(tr("%1 layers solved").arg(layers.size()));
+  plot_->setAccessibleDescription(tr("%1 layers solved, %2 predicted").arg(layers.size()).arg(predicted_->dataCount()));
   plot_->replot(QCustomPlot::rpQueuedReplot);
   twin_->refresh();
 }
@@ -355,13 +355,20 @@ void RunDetailPanel::writeLog() {
 QString RunDetailPanel::hoverText(const QPoint& pixel) const {
   const RunEntry* shown = run();
   if (shown == nullptr || !plot_->axisRect()->rect().contains(pixel)) return {};
-  const long index = std::lround(plot_->xAxis->pixelToCoord(pixel.x())) - 1;
-  if (index < 0 || std::size_t(index) >= shown->manifest.layers.size()) return {};
-  const LayerRecord& record = shown->manifest.layers[std::size_t(index)];
-  return tr("%1\nerror %2 % (solved)\nbound ≥ %3 % (regularised loss)\nrank %4, %5")
-      .arg(shortName(record.name), format_error(record.loss), format_error(record.lower_bound))
-      .arg(record.rank)
-      .arg(format_duration(record.seconds));
+  const long place = std::lround(plot_->xAxis->pixelToCoord(pixel.x()));
+  if (place < 1 || !workspace_.hasModel() || std::size_t(place) > workspace_.model()->layers().size()) return {};
+  const std::string& name = workspace_.model()->layers()[std::size_t(place - 1)].name;
+  QString text = shortName(name);
+  if (const auto& predicted = predictions_.losses(); std::size_t(place) <= predicted.size() && predicted[std::size_t(place - 1)])
+    text += '\n' + tr("≈ %1 % predicted").arg(format_error(*predicted[std::size_t(place - 1)]));
+  const auto& layers = shown->manifest.layers;
+  const auto record = std::ranges::find(layers, name, &LayerRecord::name);
+  if (record == layers.end()) return text;
+  return text + '\n' +
+         tr("error %1 % (solved)\nbound ≥ %2 % (regularised loss)\nrank %3, %4")
+             .arg(format_error(record->loss), format_error(record->lower_bound))
+             .arg(record->rank)
+             .arg(format_duration(record->seconds));
 }
 
 DataTable RunDetailPanel::dataTable() const {

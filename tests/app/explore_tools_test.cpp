@@ -250,6 +250,15 @@ TEST_F(ExploreTest, JourneyWhyDoesOneLayerHurt) {
   EXPECT_GT(value(0), 0);
   EXPECT_TRUE(table->model()->index(0, LayerTableModel::sensitivity).data().toString().startsWith(QStringLiteral("≈ ")))
       << "of a run with a branch it is an estimate";
+  {
+    // The next window knows it, too.
+    Workspace next(workspace->runsFolder());
+    next.openModel(QString::fromStdString(workspace->model()->checkpoint().path().string()));
+    ASSERT_TRUE(QTest::qWaitFor([&] { return next.hasModel() && next.runs().size() == workspace->runs().size(); }, minute));
+    next.setSlotB(workspace->slotB());
+    ASSERT_TRUE(QTest::qWaitFor([&] { return Sensitivities::of(next).isMeasured(); }, minute));
+    EXPECT_EQ(Sensitivities::of(next).value(0)->nats, sensitivities.value(0)->nats);
+  }
   workspace->setSlotB({2});
   QCoreApplication::processEvents();
   EXPECT_FALSE(table->model()->index(0, LayerTableModel::sensitivity).data().toString().startsWith(QStringLiteral("≈")))

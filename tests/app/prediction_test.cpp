@@ -1,8 +1,11 @@
 // What a new solve is expected to reach, against what it reaches.
 #include <QLabel>
+#include <future>
 
 #include "models/prediction.h"
 #include "models/run_facts.h"
+#include "models/run_predictions.h"
+#include "models/run_selection.h"
 #include "panel_fixture.h"
 #include "panels/plot_tools.h"
 
@@ -40,6 +43,32 @@ TEST_F(PredictionTest, HoldsWithinTenPerCentAtTheMedian) {
   }
   std::sort(misses.begin(), misses.end());
   EXPECT_LT(misses[misses.size() / 2], 0.10) << "worst " << misses.back();
+}
+
+TEST_F(PredictionTest, ARunUnderWayIsDrawnBeforeItIsSolved) {
+  open(make_run_detail_panel);
+  open_stories();
+  Recipe other = workspace->findRun(1)->manifest.recipe;
+  other.rank = {true, 20};
+  workspace->editDraft("Rank", other);
+  // Held at its first layer: what is drawn then are estimates.
+  std::promise<void> go;
+  std::shared_future<void> held = go.get_future().share();
+  workspace->setLayerObserver([held](const LayerRecord&) { held.wait(); });
+  const int number = workspace->startRun();
+  RunSelection::of(*workspace).select(number);
+  auto* plot = find<QCustomPlot>("runLivePlot");
+  const auto drawn = [&](int graph) { return plot->graphCount() > graph ? plot->graph(graph)->dataCount() : 0; };
+  const bool all = QTest::qWaitFor([&] { return drawn(0) == 35; }, 20000);
+  EXPECT_TRUE(all) << drawn(0) << " of 35 layers are predicted";
+  EXPECT_LT(drawn(1), 35);
+  go.set_value();
+  ASSERT_TRUE(QTest::qWaitFor([&] { return workspace->findRun(number)->state == RunEntry::State::done; }, 120000));
+  EXPECT_EQ(drawn(1), 35);
+  EXPECT_EQ(drawn(0), 35) << "what was predicted stays beside what came";
+  RunPredictions predictions;
+  predictions.follow(*workspace, number);
+  EXPECT_TRUE(predictions.losses().empty()) << "a finished run is known";
 }
 
 TEST_F(PredictionTest, SaysNothingWhereBKnowsNothing) {
