@@ -178,8 +178,9 @@ void Workspace::openSession(const QString& file) {
   if (const auto runs = json.find("runs"); runs != json.end() && runs->is_object())
     for (const auto& [number, place] : runs->items()) {
       if (!place.is_string()) continue;
-      const std::filesystem::path run =
-          QFileInfo(file).absoluteDir().absoluteFilePath(QString::fromStdString(place.get<std::string>())).toStdString();
+      std::error_code code;
+      const std::filesystem::path run = std::filesystem::weakly_canonical(
+          QFileInfo(file).absoluteDir().absoluteFilePath(QString::fromStdString(place.get<std::string>())).toStdString(), code);
       const int had = QString::fromStdString(number).toInt();
       if (had <= 0 || !is_run_folder(run)) continue;
       parts_->session_runs[had] = run;

@@ -51,7 +51,8 @@ ComparePanel::ComparePanel(Workspace& workspace, QWidget* parent) : QWidget(pare
   title_ = new QLabel(this);
   title_->setObjectName("compareTitle");
   title_->setTextFormat(Qt::RichText);
-  title_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);
+  title_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Minimum);
+  title_->setWordWrap(true);
   only_differing_ = new QCheckBox(tr("Only what differs"), this);
   only_differing_->setObjectName("compareOnlyDiff");
   only_differing_->setChecked(true);

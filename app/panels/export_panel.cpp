@@ -125,7 +125,8 @@ void ExportPanel::show() {
           QString(
               "<tr><td style='padding-right:16px; color:%1'>%2</td><td style='padding-right:16px'>%3</td><td style='color:%4'>%5</td></tr>")
               .arg(c.dim.name(), QString::fromStdString(row.what).toHtmlEscaped(), QString::fromStdString(row.here).toHtmlEscaped(),
-                   row.here == row.there ? c.text.name() : c.warn.name(), QString::fromStdString(row.there).toHtmlEscaped());
+                   row.here == row.there || row.there.starts_with("the same") ? c.text.name() : c.warn.name(),
+                   QString::fromStdString(row.there).toHtmlEscaped());
     computes_->setText("<table cellpadding='1'>" + rows + "</table>");
     size_->setText(tr("Forecast <b>%1</b>").arg(format_megabytes(found->forecast.bytes())));
     parts_->show_forecast(found->forecast);

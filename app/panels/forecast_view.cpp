@@ -190,6 +190,10 @@ void ForecastView::show_numbers() {
     if (run.state != RunEntry::State::done || !run.manifest.evaluation || !run.manifest.evaluation->kl || run.manifest.file_bytes == 0)
       continue;
     if (std::abs(run.manifest.bits_per_weight / forecast_->bits_per_weight - 1) > 0.03) continue;
+    // The draft's own run is no comparison.
+    Recipe ran = run.manifest.recipe;
+    ran.name = workspace_.draft().name;
+    if (ran == workspace_.draft()) continue;
     match_->setText(tr("same bytes: #%1 (%2 b/w), KL %3")
                         .arg(run.number)
                         .arg(format_bits(run.manifest.bits_per_weight), format_kl(run.manifest.evaluation->kl->mean)));
