@@ -1,5 +1,7 @@
 #include "jobs/job_queue.h"
 
+#include <sys/resource.h>
+
 #include <QMetaObject>
 #include <QPointer>
 #include <atomic>
@@ -7,6 +9,10 @@
 #include <utility>
 
 namespace lrc::app {
+
+namespace {
+constexpr int niceness = 10;
+}
 
 struct JobQueue::Request {
   QString tag;
@@ -81,6 +87,8 @@ bool JobQueue::busy() const {
 }
 
 void JobQueue::loop() {
+  // What computes steps back behind the thread that draws. On Linux the value is a thread's own, and those that it starts inherit it.
+  ::setpriority(PRIO_PROCESS, 0, niceness);
   // Answers are posted to this object, which outlives the thread; whether the receiver lives and the answer is still wanted is
   // decided on the GUI thread, at the moment of delivery.
   const auto wanted = [this](const Request& request) {

@@ -58,6 +58,7 @@ class PanelTest : public testing::Test {
     workspace = std::make_unique<Workspace>(folder.path() / "runs");
   }
   void TearDown() override {
+    if (panel) panel->hide();  // as the window does before it goes: what loses the focus still speaks to its panel
     panel.reset();
     workspace.reset();
   }
