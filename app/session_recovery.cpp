@@ -19,12 +19,17 @@ namespace lrc::app {
 
 namespace {
 
-/// Whether a process of this program has that number; another's, or one that is only waiting to be forgotten, is not.
-bool is_alive(qint64 process) {
+/// The program that a process runs, also after another version was put in its place; empty where the process is not there, or only
+/// waits to be forgotten.
+std::string program_of(const std::string& process) {
   std::error_code code;
-  const auto own = std::filesystem::read_symlink("/proc/self/exe", code);
-  return process > 0 && std::filesystem::read_symlink("/proc/" + std::to_string(process) + "/exe", code) == own && !code;
+  std::string name = std::filesystem::read_symlink("/proc/" + process + "/exe", code).filename().string();
+  if (const auto end = name.find(" (deleted)"); end != std::string::npos) name.erase(end);
+  return name;
 }
+
+/// Whether a process of this program has that number.
+bool is_alive(qint64 process) { return process > 0 && program_of(std::to_string(process)) == program_of("self"); }
 
 QDir recovery_folder() { return QDir(QStandardPaths::writableLocation(QStandardPaths::AppLocalDataLocation)); }
 

@@ -15,9 +15,8 @@ struct Prediction {
 /// B's factor says nothing.
 std::optional<Prediction> prediction_of(const Workspace& workspace, int layer);
 
-/// The same for any recipe and the scheme that it gives the layer, by a finished run.
-std::optional<Prediction> prediction_from(const Workspace& workspace, Slot run, int layer, const Recipe& recipe,
-                                          const std::optional<LayerScheme>& wanted);
+/// Whether a finished run says something about any recipe's solve of the layer, by the scheme that the recipe gives it.
+bool foretells(const Workspace& workspace, Slot run, int layer, const Recipe& recipe, const std::optional<LayerScheme>& wanted);
 
 /// Regularised loss at `rank`: bound × factor, never below the bound and never above what B's own codes reach there.
 std::optional<double> predicted_at(const LayerSpectrum& spectrum, double factor, std::size_t rank);

@@ -28,11 +28,13 @@ void RunPredictions::follow(Workspace& workspace, int run) {
   recipe_ = entry->manifest.recipe;
   const int layers = int(workspace.model()->layers().size());
   losses_.resize(std::size_t(layers));
+  schemes_.clear();
+  for (int layer = 0; layer < layers; ++layer) schemes_.push_back(scheme_of(workspace, recipe_, layer));
   const auto& runs = workspace.runs();
   const auto found = std::find_if(runs.rbegin(), runs.rend(), [&](const RunEntry& other) {
     if (other.number == run || !other.usable()) return false;
     for (int layer = 0; layer < layers; ++layer)
-      if (prediction_from(workspace, {other.number}, layer, recipe_, scheme_of(workspace, recipe_, layer))) return true;
+      if (foretells(workspace, {other.number}, layer, recipe_, schemes_[std::size_t(layer)])) return true;
     return false;
   });
   if (found == runs.rend()) return;
@@ -42,7 +44,7 @@ void RunPredictions::follow(Workspace& workspace, int run) {
 
 bool RunPredictions::take(Workspace& workspace, int layer) {
   if (!reference_.run || std::size_t(layer) >= losses_.size() || losses_[std::size_t(layer)]) return false;
-  losses_[std::size_t(layer)] = predicted_loss_from(workspace, reference_, layer, recipe_, scheme_of(workspace, recipe_, layer));
+  losses_[std::size_t(layer)] = predicted_loss_from(workspace, reference_, layer, recipe_, schemes_[std::size_t(layer)]);
   return losses_[std::size_t(layer)].has_value();
 }
 

@@ -22,6 +22,7 @@ class RunPredictions {
   int run_ = 0;
   Slot reference_;
   Recipe recipe_;
+  std::vector<std::optional<LayerScheme>> schemes_;  // by layer
   std::vector<std::optional<double>> losses_;
 };
 
