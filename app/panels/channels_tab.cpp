@@ -267,7 +267,7 @@ void ChannelsTab::drawMap() {
   cells_->yAxis->setRange(-0.5, double(blocks) - 0.5);
   cells_->xAxis->grid()->setVisible(false);
   cells_->yAxis->grid()->setVisible(false);
-  map_title_->setText(tr("the largest of every %1 channels, ÷ median").arg(map_->group));
+  map_title_->setText(tr("largest of %1, ÷ median").arg(map_->group));
   map_scale_->show_range(QStringLiteral("1"), QStringLiteral("≥ %1").arg(high, 0, 'f', 0));
   cells_->setAccessibleDescription(map_title_->text());
   cells_->replot(QCustomPlot::rpQueuedReplot);
